@@ -1,0 +1,31 @@
+"""Gymnasium environments for latent-plan research.
+
+Importing the package registers them, so `gymnasium.make("lpt_envs:lpt/Maze2D-umaze-v1")` needs no
+other import:
+
+- `lpt/Maze2D-{umaze,medium,large}-v1`: D4RL's maze2d-*-v1, sparse reward;
+- `lpt/Maze2D-{umaze,medium,large}-eval-v1`: its evaluation mazes;
+- each of them as `-dense-v1`, for instance `lpt/Maze2D-umaze-eval-dense-v1`;
+- `lpt/Maze2D-v1`: one's own, `gymnasium.make("lpt_envs:lpt/Maze2D-v1", maze="####/#OG#/####")`.
+"""
+
+import gymnasium
+
+from lpt_envs.mazes import DEFAULT_HORIZON, MAZES, horizon_of
+
+
+def _register_maze2d() -> None:
+    entry = "lpt_envs.maze2d:Maze2DEnv"
+    for name in MAZES:
+        for reward, infix in (("sparse", ""), ("dense", "-dense")):
+            gymnasium.register(
+                id=f"lpt/Maze2D-{name}{infix}-v1",
+                entry_point=entry,
+                max_episode_steps=horizon_of(name),
+                kwargs={"maze": name, "reward": reward},
+            )
+    gymnasium.register(id="lpt/Maze2D-v1", entry_point=entry, max_episode_steps=DEFAULT_HORIZON)
+
+
+if "lpt/Maze2D-v1" not in gymnasium.registry:  # a reload must not warn about overriding
+    _register_maze2d()

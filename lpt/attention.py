@@ -1,0 +1,176 @@
+"""Banded causal attention, cross-attention to the plan, and the rolling cache of a rollout.
+
+Shape legend: ``B`` batch, ``T`` time, ``D`` width, ``H`` heads, ``d = D / H``, ``N`` plan tokens.
+
+A layer with window ``w`` lets step ``t`` see steps ``t-w+1 .. t``. Stacked layers see further:
+``n`` layers of windows ``w_1 .. w_n`` see ``1 + sum(w_i - 1)`` steps. :func:`layer_windows` shares a
+context of ``K`` steps among the layers so that this total is exactly ``K``, which makes the
+factorisation ``p(a_t | s_{t-K+1:t}, ...)`` exact, and makes training on a segment with ``K - 1``
+steps of burn-in, training on a whole trajectory, and a rolling cache of ``w_i`` steps the same
+function of the history.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def layer_windows(context: int, layers: int) -> list[int]:
+    """Windows of the layers, such that together they see exactly ``context`` steps.
+
+    Args:
+        context: ``K``, environment steps that may influence an action, at least 1.
+        layers: number of self-attention layers, at least 1.
+
+    Returns:
+        ``layers`` window lengths, each >= 1, with ``1 + sum(w - 1) == context``.
+    """
+    share, extra = divmod(context - 1, layers)
+    return [1 + share + (layer < extra) for layer in range(layers)]
+
+
+def rotate(x: Tensor, positions: Tensor) -> Tensor:
+    """Rotary position embedding (Su et al., 2021); scores depend on position differences only.
+
+    Args:
+        x: ``[B, H, T, d]`` queries or keys, ``d`` even.
+        positions: ``[T]`` step numbers.
+
+    Returns:
+        ``[B, H, T, d]``.
+    """
+    half = x.shape[-1] // 2
+    frequency = 10000.0 ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
+    angle = positions.to(torch.float32)[:, None] * frequency
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    first, second = x[..., :half], x[..., half:]
+    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+
+
+def band_mask(queries: int, keys: int, window: int, device: torch.device) -> Tensor:
+    """``[queries, keys]`` boolean mask: the last query sits on the last key, band of ``window``."""
+    query = torch.arange(keys - queries, keys, device=device)[:, None]
+    key = torch.arange(keys, device=device)[None, :]
+    return (key <= query) & (key > query - window)
+
+
+def banded_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
+    """Causal attention within a band, at a cost of ``O(T window)`` for long sequences.
+
+    The sequence is cut into blocks of ``window`` steps; the band of a block's queries lies in that
+    block and the one before it, so attending to those two is exact.
+
+    Args:
+        q: ``[B, H, T, d]`` rotated queries.
+        k: ``[B, H, T, d]`` rotated keys.
+        v: ``[B, H, T, d]`` values.
+        window: steps each query sees, itself included.
+
+    Returns:
+        ``[B, H, T, d]``.
+    """
+    if window == 1:
+        return v
+    batch, heads, time, width = q.shape
+    block = max(window - 1, 16)
+    if time <= 2 * block:
+        mask = band_mask(time, time, window, q.device)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    blocks = -(-time // block)
+    tail = blocks * block - time
+    q = F.pad(q, (0, 0, 0, tail)).view(batch, heads, blocks, block, width)
+    # [B, H, blocks, 2 * block, d]: every block's keys with the keys of the block before it.
+    k, v = (
+        F.pad(x, (0, 0, block, tail)).unfold(2, 2 * block, block).transpose(-1, -2) for x in (k, v)
+    )
+    mask = band_mask(block, 2 * block, window, q.device).repeat(blocks, 1, 1)
+    mask[0, :, :block] = False  # before the first block there are no steps, only padding
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return out.reshape(batch, heads, blocks * block, width)[:, :, :time]
+
+
+class StepCache:
+    """The last ``window`` keys and values of one self-attention layer, for ``B`` episodes.
+
+    Keys are kept unrotated and rotated by their place in the window, so positions never grow and
+    the ten-thousandth step is computed as exactly as the first.
+    """
+
+    def __init__(self, batch: int, heads: int, window: int, width: int, like: Tensor) -> None:
+        self.keys = like.new_zeros(batch, heads, window, width)
+        self.values = like.new_zeros(batch, heads, window, width)
+
+    def push(self, key: Tensor, value: Tensor) -> None:
+        """Append one step ``[B, H, 1, d]`` and drop the oldest."""
+        self.keys = torch.cat((self.keys[:, :, 1:], key), dim=2)
+        self.values = torch.cat((self.values[:, :, 1:], value), dim=2)
+
+
+class BandedSelfAttention(nn.Module):
+    """Multi-head causal self-attention over the last ``window`` steps, rotary positions."""
+
+    def __init__(self, width: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads, self.window = heads, window
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        batch, time, width = x.shape
+        qkv = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, T, d]
+        return q, k, v
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, T, D] -> [B, T, D]`` over whole sequences."""
+        q, k, v = self._project(x)
+        if self.window > 1:
+            positions = torch.arange(x.shape[1], device=x.device)
+            q, k = rotate(q, positions), rotate(k, positions)
+        y = banded_attention(q, k, v, self.window)
+        return self.out(y.transpose(1, 2).reshape(x.shape))
+
+    def cache(self, batch: int) -> StepCache:
+        """An empty cache for ``batch`` episodes."""
+        width = self.out.in_features // self.heads
+        return StepCache(batch, self.heads, self.window, width, self.out.weight)
+
+    def step(self, x: Tensor, cache: StepCache, age: Tensor) -> Tensor:
+        """One step ``[B, 1, D] -> [B, 1, D]``; ``age`` ``[B]`` counts an episode's earlier steps."""
+        q, k, v = self._project(x)
+        cache.push(k, v)
+        if self.window == 1:
+            return self.out(v.transpose(1, 2).reshape(x.shape))
+        positions = torch.arange(self.window, device=x.device)
+        back = self.window - 1 - positions  # steps back in time of each slot
+        mask = (back[None, :] <= age[:, None])[:, None, None, :]  # [B, 1, 1, window]
+        q, keys = rotate(q, positions[-1:]), rotate(cache.keys, positions)
+        y = F.scaled_dot_product_attention(q, keys, cache.values, attn_mask=mask)
+        return self.out(y.transpose(1, 2).reshape(x.shape))
+
+
+class PlanAttention(nn.Module):
+    """Multi-head cross-attention from steps to the ``N`` plan tokens."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def project(self, plan: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values ``[B, H, N, d]`` of a plan ``[B, N, D]``, computed once an episode."""
+        batch, tokens, width = plan.shape
+        kv = self.key_value(plan).view(batch, tokens, 2, self.heads, width // self.heads)
+        k, v = kv.permute(2, 0, 3, 1, 4)
+        return k, v
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """``[B, T, D]`` steps attend to ``[B, H, N, d]`` keys and values; returns ``[B, T, D]``."""
+        batch, time, width = x.shape
+        q = self.query(x).view(batch, time, self.heads, width // self.heads).transpose(1, 2)
+        y = F.scaled_dot_product_attention(q, keys, values)
+        return self.out(y.transpose(1, 2).reshape(x.shape))

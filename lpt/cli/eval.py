@@ -1,0 +1,169 @@
+"""``lpt-eval``: score a trained policy, draw it, film it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from lpt.checkpoint import load_training_state
+from lpt.checks import config_group
+from lpt.evaluation import Evaluation, EvaluationConfig, evaluate
+from lpt.policy import LPTPolicy
+from lpt.report import algorithm_name, print_evaluations, result_record, write_json
+
+DESCRIPTION = """Evaluate a trained policy: plan once for a target return, then act.
+
+Prints the mean raw return, its 95 % bootstrap interval, the interquartile mean, and D4RL's score
+with the constants used. What is not given is taken from the run's own configuration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Command line of lpt-eval."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder (runs/<task>/<inference>-seed<k>) or a checkpoint inside it."""
+    which: Literal["last", "best"] = "last"
+    """Checkpoint of the run; 'best' was chosen by test returns and is no result to report."""
+    episodes: int | None = None
+    """Episodes."""
+    target: Annotated[tuple[float, ...], tyro.conf.arg(metavar="RETURN [RETURN ...]")] = ()
+    """Returns to plan for, raw units; several are all evaluated."""
+    weight: float | None = None
+    """Planning weight w: 1 is LPT, above 1 LPT-EI."""
+    sweep: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Also evaluate every target of evaluation.sweep; all are printed and stored."""
+    stochastic: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Draw actions from their likelihood instead of taking its mode."""
+    seed: int | None = None
+    """Seed of planning; episode i is reset with seed + i."""
+    env_id: str | None = None
+    """Gymnasium id of another environment with the same spaces, as in my_package:My-v0."""
+    device: str = "auto"
+    """cpu, cuda, mps or auto."""
+    out: Path | None = None
+    """Write everything, raw returns too, to this JSON file."""
+    plot: Path | None = None
+    """Draw to this .png, .pdf or .svg: in mazes the trajectories, with --sweep return against
+    target, otherwise sorted returns."""
+    video: Path | None = None
+    """Film three episodes to this .mp4 or .gif (needs the extra 'video')."""
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Replace --out if it is there."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0, or 2 with one line on stderr for a user's error."""
+    options = tyro.cli(Arguments, args=arguments, description=DESCRIPTION, prog="lpt-eval")
+    try:
+        run(options)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"lpt-eval: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(options: Arguments) -> list[Evaluation]:
+    """Evaluate as the options say; prints the table and writes the files asked for.
+
+    Returns:
+        The evaluations, in the order of the table.
+    """
+    _check_outputs(options)
+    policy = LPTPolicy.load(options.run, options.which, device=options.device)
+    stored = policy.metadata.config.get("evaluation", {})
+    config = config_group(EvaluationConfig, stored, "evaluation")
+    targets = list(options.target) or [policy.target]
+    if options.sweep:
+        if not config.sweep:
+            raise ValueError(
+                f"{options.run} has no evaluation.sweep in its configuration: give the targets, as "
+                "in --target 0 50 100"
+            )
+        targets += [target for target in config.sweep if target not in targets]
+    evaluations = [_evaluate(policy, options, config, target) for target in targets]
+    rows = {f"{options.which}, target {e.target:g}": e for e in evaluations}
+    print_evaluations(policy.metadata.task, rows)
+    _write(policy, options, evaluations)
+    return evaluations
+
+
+def _evaluate(
+    policy: LPTPolicy, options: Arguments, config: EvaluationConfig, target: float
+) -> Evaluation:
+    return evaluate(
+        policy,
+        options.env_id,
+        episodes=config.episodes if options.episodes is None else options.episodes,
+        seed=config.seed if options.seed is None else options.seed,
+        target=target,
+        weight=options.weight,
+        deterministic=config.deterministic and not options.stochastic,
+        parallel=config.parallel,
+        record=options.plot is not None,
+    )
+
+
+def _check_outputs(options: Arguments) -> None:
+    """Refuse what would fail only after the evaluation."""
+    if options.out is not None and options.out.exists() and not options.overwrite:
+        raise FileExistsError(f"{options.out} is there already: name another file or --overwrite")
+    for path, kinds in (
+        (options.plot, (".png", ".pdf", ".svg")),
+        (options.video, (".mp4", ".gif")),
+    ):
+        if path is not None and path.suffix.lower() not in kinds:
+            raise ValueError(f"cannot write {path}: end its name in {' or '.join(kinds)}")
+
+
+def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation]) -> None:
+    first = evaluations[0]
+    if options.out is not None:
+        algorithm = algorithm_name(policy.metadata.algorithm, first.weight)
+        record: dict[str, Any] = result_record(
+            policy.metadata,
+            algorithm,
+            first,
+            wall_seconds=_wall_seconds(options.run),
+            sweep=evaluations if len(evaluations) > 1 else [],
+        )
+        if options.which == "best":
+            record["best"], record["last"] = record["last"], None
+        print(f"wrote {write_json(record, options.out, options.overwrite)}")
+    if options.plot is not None:
+        from lpt.plots import save_figure, sweep_figure, trajectories_figure
+
+        swept = len(evaluations) > 1
+        figure = sweep_figure(evaluations) if swept else trajectories_figure(first)
+        print(f"wrote {save_figure(figure, options.plot)}")
+    if options.video is not None:
+        from lpt.video import record_video
+
+        record_video(
+            policy,
+            options.video,
+            first.env_id,
+            episodes=3,
+            seed=first.seed,
+            target=first.target,
+            weight=first.weight,
+            deterministic=first.deterministic,
+        )
+        print(f"wrote {options.video}")
+
+
+def _wall_seconds(run: Path) -> float | None:
+    """Training time, where the folder tells it (a policy-only folder does not)."""
+    try:
+        return float(load_training_state(run)[1]["wall_seconds"])
+    except (FileNotFoundError, KeyError, ValueError):
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

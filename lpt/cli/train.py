@@ -1,0 +1,61 @@
+"""``lpt-train``: data, training, evaluation of the last checkpoint, results."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from lpt.config import Config, preset, presets
+from lpt.run import Interrupted, start
+
+DESCRIPTION = """Train a Latent Plan Transformer and evaluate its last checkpoint.
+
+--env NAME takes the task's preset; every field below can be overridden. Known tasks: {tasks}.
+With --resume RUN the run's own settings are used; nothing else needs to be given."""
+
+
+def parse(arguments: Sequence[str]) -> Config:
+    """The configuration of a command line: the preset of ``--env``, then the user's own flags.
+
+    Raises:
+        ValueError: for an unknown task.
+        SystemExit: for ``--help``, unknown flags and values of a wrong type (usage is printed).
+    """
+    env, resuming = _value(arguments, "--env"), _value(arguments, "--resume") is not None
+    default = preset(env) if env else None
+    if default is None and resuming:
+        default = Config(env="(the run's own)")
+    description = DESCRIPTION.format(tasks=", ".join(sorted(presets())))
+    return tyro.cli(
+        Config, args=list(arguments), default=default, description=description, prog="lpt-train"
+    )
+
+
+def _value(arguments: Sequence[str], flag: str) -> str | None:
+    for place, argument in enumerate(arguments):
+        if argument == flag and place + 1 < len(arguments):
+            return arguments[place + 1]
+        if argument.startswith(f"{flag}="):
+            return argument.partition("=")[2]
+    return None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    try:
+        run = start(parse(sys.argv[1:] if arguments is None else arguments))
+        run.train()
+        run.finish()
+    except Interrupted as stop:
+        print(f"{stop}\ncontinue with: lpt-train --resume {run.folder}", file=sys.stderr)
+        return 128 + stop.number
+    except (ValueError, FileNotFoundError) as error:
+        print(f"lpt-train: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

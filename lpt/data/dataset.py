@@ -1,0 +1,294 @@
+"""Trajectories as flat arrays with offsets.
+
+Shapes: `S` steps of all trajectories end to end, `n` trajectories.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lpt.data import validation
+from lpt.data.provenance import Provenance, fingerprint
+from lpt.data.returns import ReturnConvention, cut, drop_short, label
+from lpt.data.statistics import describe, moments
+from lpt.data.trajectory import Trajectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetConfig:
+    """How stored steps become labelled trajectories (YAML group `dataset`).
+
+    Attributes:
+        horizon: evaluation horizon H of the task in steps; None takes the task's or file's own.
+        returns: `recorded` labels a trajectory with its sum of rewards; `held` adds
+            (H - length) times its last reward unless it truly terminated.
+        min_length: trajectories shorter than this many steps are dropped.
+        standardize_observations: subtract the mean and divide by the standard deviation.
+    """
+
+    horizon: int | None = None
+    returns: ReturnConvention = "recorded"
+    min_length: int = 1
+    standardize_observations: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class TrajectoryDataset:
+    """Labelled trajectories, immutable: every array is read-only.
+
+    Build it with `from_steps` or `from_offsets` (both validate), or `lpt.data.load`.
+
+    Attributes:
+        observations: `[S, obs_dim]` float32, raw units.
+        actions: `[S, act_dim]` float32 in [-1, 1], or `[S]` int64.
+        rewards: `[S]` float32, for returns and reporting only.
+        offsets: `[n+1]` int64; trajectory i is the steps offsets[i] to offsets[i+1] - 1.
+        returns: `[n]` float32, the label y in raw units under `config.returns`.
+        terminated: `[n]` bool, the task truly ended (as opposed to a time limit).
+        provenance: where the data came from.
+        config: the options the data set was built with.
+        num_actions: number of discrete actions, None for continuous ones.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    offsets: np.ndarray
+    returns: np.ndarray
+    terminated: np.ndarray
+    provenance: Provenance
+    config: DatasetConfig
+    num_actions: int | None = None
+
+    @classmethod
+    def from_steps(
+        cls,
+        observations: Any,
+        actions: Any,
+        rewards: Any,
+        terminals: Any,
+        timeouts: Any | None = None,
+        *,
+        provenance: Provenance | None = None,
+        config: DatasetConfig | None = None,
+        discrete: bool | None = None,
+        num_actions: int | None = None,
+    ) -> TrajectoryDataset:
+        """Builds a data set from D4RL-style arrays of one row per step.
+
+        Trajectories end where `terminals` or `timeouts` is set (see `lpt.data.returns.cut`); the
+        unfinished tail is dropped, as D4RL does, and counted in `provenance.details`.
+
+        Args:
+            observations: `[S, obs_dim]`.
+            actions: `[S, act_dim]` floats in [-1, 1], or `[S]` integers.
+            rewards: `[S]`.
+            terminals: `[S]` 0/1.
+            timeouts: `[S]` 0/1, or None to cut at `config.horizon`.
+            provenance: where the arrays came from; its fingerprint is filled in.
+            config: options; the defaults if None.
+            discrete: whether actions are discrete; None infers it from their type.
+            num_actions: number of discrete actions; None takes the largest seen plus one.
+
+        Raises:
+            ValueError: a field is malformed, or no trajectory ends.
+        """
+        provenance = provenance or Provenance()
+        config = _with_horizon(config or DatasetConfig(), provenance)
+        where = provenance.where
+        observations = validation.as_observations(observations, where)
+        steps = len(observations)
+        terminals = validation.as_flags(terminals, steps, "terminals", where)
+        if timeouts is not None:
+            timeouts = validation.as_flags(timeouts, steps, "timeouts", where)
+        elif config.horizon is None:
+            mend = "Store it, or set dataset.horizon to cut at the time limit."
+            raise validation.problem(where, "timeouts", "is missing", mend)
+        # Lengths are compared before the unfinished tail is cut off (as views).
+        actions = validation.numeric(actions, steps, "actions", where)
+        rewards = validation.numeric(rewards, steps, "rewards", where)
+        offsets, terminated = cut(terminals, timeouts, config.horizon)
+        if len(offsets) < 2:
+            what = f"is never set in {steps} steps, so no trajectory ends"
+            mend = "Set the flag at each trajectory's last step, or store `offsets`."
+            raise validation.problem(where, "terminals/timeouts", what, mend)
+        end = int(offsets[-1])
+        details = {**provenance.details, "dropped_tail_steps": steps - end}
+        return cls.from_offsets(
+            observations[:end],
+            actions[:end],
+            rewards[:end],
+            offsets,
+            terminated,
+            provenance=replace(provenance, details=details),
+            config=config,
+            discrete=discrete,
+            num_actions=num_actions,
+        )
+
+    @classmethod
+    def from_offsets(
+        cls,
+        observations: Any,
+        actions: Any,
+        rewards: Any,
+        offsets: Any,
+        terminated: Any | None = None,
+        *,
+        provenance: Provenance | None = None,
+        config: DatasetConfig | None = None,
+        discrete: bool | None = None,
+        num_actions: int | None = None,
+    ) -> TrajectoryDataset:
+        """Builds a data set from step arrays and trajectory offsets.
+
+        Args:
+            observations: `[S, obs_dim]`.
+            actions: `[S, act_dim]` floats in [-1, 1], or `[S]` integers.
+            rewards: `[S]`.
+            offsets: `[n+1]` integers from 0 to S.
+            terminated: `[n]` 0/1, the task truly ended at the trajectory's last step; None: never.
+            provenance: where the arrays came from; its fingerprint is filled in.
+            config: options; the defaults if None.
+            discrete: whether actions are discrete; None infers it from their type.
+            num_actions: number of discrete actions; None takes the largest seen plus one.
+
+        Raises:
+            ValueError: a field is malformed, or `config.min_length` leaves no trajectory.
+        """
+        provenance = provenance or Provenance()
+        config = _with_horizon(config or DatasetConfig(), provenance)
+        where = provenance.where
+        obs = validation.as_observations(observations, where)
+        act = validation.as_actions(
+            actions, len(obs), where, discrete=discrete, num_actions=num_actions
+        )
+        rew = validation.as_rewards(rewards, len(obs), where)
+        offs = validation.as_offsets(offsets, len(obs), where)
+        if terminated is None:
+            terminated = np.zeros(len(offs) - 1, bool)
+        ended = validation.as_flags(terminated, len(offs) - 1, "terminated", where)
+        arrays = {"observations": obs, "actions": act, "rewards": rew, "offsets": offs}
+        arrays, dropped = drop_short(arrays | {"terminated": ended}, config.min_length, where)
+        if act.ndim == 1 and num_actions is None:
+            num_actions = int(arrays["actions"].max()) + 1
+        # Views, so that an array which the caller still owns stays writable in the caller's hands.
+        arrays = {name: _frozen(array) for name, array in arrays.items()}
+        record = {
+            **provenance.details,
+            "returns": config.returns,
+            "horizon": config.horizon,
+            "min_length": config.min_length,
+            "dropped_short_trajectories": dropped,
+        }
+        returns = label(
+            arrays["rewards"],
+            arrays["offsets"],
+            arrays["terminated"],
+            config.returns,
+            config.horizon,
+        )
+        return cls(
+            **arrays,
+            returns=_frozen(returns),
+            provenance=replace(provenance, fingerprint=fingerprint(arrays), details=record),
+            config=config,
+            num_actions=num_actions if act.ndim == 1 else None,
+        )
+
+    @property
+    def num_trajectories(self) -> int:
+        """Number of trajectories n."""
+        return len(self.offsets) - 1
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps S over all trajectories."""
+        return len(self.rewards)
+
+    @property
+    def obs_dim(self) -> int:
+        """Number of entries of an observation."""
+        return self.observations.shape[1]
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are numbers of a finite set."""
+        return self.num_actions is not None
+
+    @property
+    def action_dim(self) -> int:
+        """Number of entries of a continuous action, or the number of discrete actions."""
+        return self.actions.shape[1] if self.num_actions is None else self.num_actions
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """`[n]` int64, steps of each trajectory."""
+        return _frozen(np.diff(self.offsets))
+
+    @cached_property
+    def observation_mean(self) -> np.ndarray:
+        """`[obs_dim]` float32 subtracted from observations; zeros if not standardised."""
+        return _frozen(self._observation_moments[0])
+
+    @cached_property
+    def observation_std(self) -> np.ndarray:
+        """`[obs_dim]` float32 that divides observations (`statistics.moments`); ones if not."""
+        return _frozen(self._observation_moments[1])
+
+    @cached_property
+    def _observation_moments(self) -> tuple[np.ndarray, np.ndarray]:
+        if not self.config.standardize_observations:
+            return np.zeros(self.obs_dim, np.float32), np.ones(self.obs_dim, np.float32)
+        return moments(self.observations)
+
+    @cached_property
+    def return_mean(self) -> float:
+        """Mean label over trajectories, raw units."""
+        return float(self.returns.mean(dtype=np.float64))
+
+    @cached_property
+    def return_std(self) -> float:
+        """Standard deviation of the labels over trajectories, raw units; one if all are equal."""
+        std = float(self.returns.std(dtype=np.float64))
+        return std if std > 1e-6 * max(1.0, abs(self.return_mean)) else 1.0
+
+    def trajectory(self, i: int) -> Trajectory:
+        """Returns trajectory `i` as views (no copy).
+
+        Raises:
+            IndexError: there is no such trajectory.
+        """
+        if not 0 <= i < self.num_trajectories:
+            raise IndexError(f"trajectory {i}: expected 0 to {self.num_trajectories - 1}")
+        steps = slice(int(self.offsets[i]), int(self.offsets[i + 1]))
+        return Trajectory(
+            observations=self.observations[steps],
+            actions=self.actions[steps],
+            rewards=self.rewards[steps],
+            ret=float(self.returns[i]),
+            terminated=bool(self.terminated[i]),
+        )
+
+    def __len__(self) -> int:
+        return self.num_trajectories
+
+    def __repr__(self) -> str:
+        return describe(self)
+
+
+def _with_horizon(config: DatasetConfig, provenance: Provenance) -> DatasetConfig:
+    stored = provenance.details.get("horizon")
+    if config.horizon is not None or not isinstance(stored, int):
+        return config
+    return replace(config, horizon=stored)
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,98 @@
+"""Where a data set came from, and the fingerprint that identifies its arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lpt
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a data set came from; JSON-serialisable.
+
+    Attributes:
+        source: `d4rl`, `minari`, `regenerated`, `npz`, `hdf5` or `arrays` (built in memory).
+        id: name of the data, such as `maze2d-umaze`.
+        env_id: gymnasium id to evaluate in, or None if unknown.
+        fingerprint: SHA-256 (hex) of the arrays, see `fingerprint`; filled in on building.
+        details: path, seed, generator, versions, return convention, horizon and the like.
+    """
+
+    source: str = "arrays"
+    id: str = "arrays"
+    env_id: str | None = None
+    fingerprint: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns a plain dictionary for JSON or YAML."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Provenance:
+        """Rebuilds the record that `to_dict` returned."""
+        return cls(**record)
+
+    @property
+    def where(self) -> str:
+        """What errors call the data: the file's path if there is one, else the id."""
+        return str(self.details.get("path", self.id))
+
+
+def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
+    """Returns the SHA-256 (hex) of named arrays: names, types, shapes and little-endian bytes."""
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        data = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        digest.update(f"{name}:{data.dtype.str}:{list(data.shape)};".encode())
+        digest.update(data.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def library_versions(names: Iterable[str]) -> dict[str, str]:
+    """Returns the versions of Python, of this package and of the installed packages `names`."""
+    versions = {"python": platform.python_version(), "lpt": lpt.__version__}
+    return versions | {name: metadata.version(name) for name in names}
+
+
+def file_provenance(
+    text: str | None, path: Path, kind: str, origin: Provenance | None = None
+) -> Provenance:
+    """Returns the provenance of data read from a file.
+
+    Args:
+        text: JSON of the provenance stored in the file, None if it has none.
+        path: the file.
+        kind: source named where neither the file nor `origin` says otherwise.
+        origin: what the caller knows (such as the task asked for); overrides the file's own words,
+            except that regenerated data always stay `regenerated`.
+
+    Raises:
+        ValueError: the stored text is not a provenance record.
+    """
+    try:
+        stored = Provenance.from_dict(json.loads(text)) if text else None
+    except (TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path}: field 'provenance' is not a record of this toolkit ({error}). Delete the "
+            "field, or write the file again."
+        ) from error
+    known = origin or Provenance(kind, stored.id if stored else path.stem)
+    details = {**(stored.details if stored else {}), **known.details, "path": str(path)}
+    if stored is None:
+        return replace(known, details=details)
+    if stored.source == "regenerated":
+        known = replace(known, source="regenerated")
+    elif stored.source != known.source:
+        details["original_source"] = stored.source
+    return replace(known, env_id=known.env_id or stored.env_id, details=details)

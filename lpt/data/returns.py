@@ -1,0 +1,107 @@
+"""Where trajectories end, and what return they are labelled with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+ReturnConvention = Literal["recorded", "held"]
+
+
+def cut(
+    terminals: np.ndarray, timeouts: np.ndarray | None, horizon: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts one long run of steps into trajectories, as D4RL's `sequence_dataset` does.
+
+    A trajectory ends at each step flagged by `terminals` or `timeouts`. Steps after the last
+    flag belong to an unfinished trajectory and to none of the returned ones (D4RL drops them
+    too). Files without `timeouts` are cut at the horizon, counted from the last end.
+
+    Args:
+        terminals: `[S]` bool, the step truly ended the task.
+        timeouts: `[S]` bool, the step ended the recording only; None if the file has no such key.
+        horizon: time limit in steps, needed only where `timeouts` is None.
+
+    Returns:
+        offsets: `[n+1]` int64, first step of each trajectory, then the end of the last.
+        terminated: `[n]` bool, whether the trajectory's last step is flagged in `terminals`.
+
+    Raises:
+        ValueError: `timeouts` is None and no horizon is given.
+    """
+    if timeouts is None:
+        if horizon is None:
+            raise ValueError("there are no timeouts: set dataset.horizon to cut at the time limit")
+        stops = np.flatnonzero(terminals) + 1
+        starts = np.concatenate([[0], stops])
+        limits = np.append(stops, len(terminals))
+        inner = [
+            np.arange(a + horizon, b + 1, horizon) for a, b in zip(starts, limits, strict=True)
+        ]
+        ends = np.union1d(stops, np.concatenate(inner))
+    else:
+        ends = np.flatnonzero(terminals | timeouts) + 1
+    offsets = np.concatenate([[0], ends]).astype(np.int64)
+    return offsets, terminals[offsets[1:] - 1]
+
+
+def drop_short(
+    arrays: dict[str, np.ndarray], min_length: int, where: str
+) -> tuple[dict[str, np.ndarray], int]:
+    """Returns the arrays without trajectories under `min_length` steps, and how many those were.
+
+    Nothing is copied where nothing is dropped.
+    """
+    lengths = np.diff(arrays["offsets"])
+    keep = lengths >= min_length
+    if keep.all():
+        return arrays, 0
+    if not keep.any():
+        raise ValueError(
+            f"{where}: all {len(keep)} trajectories are shorter than dataset.min_length="
+            f"{min_length} (the longest has {lengths.max()} steps). Lower dataset.min_length."
+        )
+    steps = np.repeat(keep, lengths)
+    kept = {name: arrays[name][steps] for name in ("observations", "actions", "rewards")}
+    kept["offsets"] = np.concatenate([[0], np.cumsum(lengths[keep])]).astype(np.int64)
+    kept["terminated"] = arrays["terminated"][keep]
+    return kept, int((~keep).sum())
+
+
+def label(
+    rewards: np.ndarray,
+    offsets: np.ndarray,
+    terminated: np.ndarray,
+    convention: ReturnConvention,
+    horizon: int | None,
+) -> np.ndarray:
+    """Returns the label y of each trajectory, `[n]` float32, in raw reward units.
+
+    `recorded`: y = sum_t r_t. `held`: the end state is held to the horizon H, that is
+    y = sum_t r_t + max(H - L, 0) r_last for a trajectory of L steps, unless it truly terminated
+    (then nothing more can be earned and y is the sum).
+
+    Args:
+        rewards: `[S]`.
+        offsets: `[n+1]`, strictly increasing.
+        terminated: `[n]` bool.
+        convention: `recorded` or `held`.
+        horizon: H in steps, needed for `held`.
+
+    Raises:
+        ValueError: unknown convention, or `held` without a positive horizon.
+    """
+    # Summed in float64: a thousand float32 rewards would lose the last digits.
+    total = np.add.reduceat(rewards[: offsets[-1]].astype(np.float64), offsets[:-1])
+    if convention == "recorded":
+        return total.astype(np.float32)
+    if convention != "held":
+        raise ValueError(f"dataset.returns is {convention!r}, expected 'recorded' or 'held'")
+    if horizon is None or horizon < 1:
+        raise ValueError(
+            f"dataset.returns='held' needs the task's horizon, got horizon={horizon}: set "
+            "dataset.horizon to the evaluation's time limit in steps, or returns='recorded'"
+        )
+    remaining = np.where(terminated, 0, np.maximum(horizon - np.diff(offsets), 0))
+    return (total + remaining * rewards[offsets[1:] - 1]).astype(np.float32)

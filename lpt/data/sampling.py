@@ -1,0 +1,227 @@
+"""Batches of trajectories, whole or as random segments that estimate a sum over all steps.
+
+Shapes: `B` trajectories of a batch, `M` segments of each, `L` tokens of a segment.
+
+One segment of c scored steps with a context of K steps::
+
+      first        start            end       first = max(start - (K-1), 0), start cut at 0
+        |  burn-in   |  scored steps  |       end = min(start + c, length)
+        |  weight 0  |    weight w    |  padding, weight 0
+    L:  0 ------------------------------------> K - 1 + c
+
+Each scored step sees the K - 1 steps before it (as many as the trajectory has), hence exactly the
+history it would see if the whole trajectory were read.
+
+The start is uniform over -(c-1) ... length-1, so segments hang over both ends and every step, the
+first and the last included, lies in a segment with the same probability p = c / (length + c - 1).
+With w = 1 / (M p), sum(weight * f) is an unbiased estimate of sum_t f_t.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from lpt.data.dataset import TrajectoryDataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """What a batch holds (YAML group `sampler`).
+
+    Attributes:
+        batch_trajectories: B, trajectories a batch, no two alike.
+        segments: M, segments of each trajectory; 0 reads trajectories whole.
+        segment_steps: c, scored steps of a segment.
+        spread: `independent` draws the M starts one by one; `even` spaces them by equal strides
+            from one random start. Each start is uniform either way, so both are unbiased.
+    """
+
+    batch_trajectories: int = 64
+    segments: int = 4
+    segment_steps: int = 16
+    spread: Literal["independent", "even"] = "independent"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for sizes that make no batch."""
+        if self.batch_trajectories < 1 or self.segments < 0 or self.segment_steps < 1:
+            raise ValueError(
+                f"sampler: got batch_trajectories={self.batch_trajectories}, "
+                f"segments={self.segments}, segment_steps={self.segment_steps}; expected at least "
+                "1, 0 and 1 (segments=0 reads whole trajectories)"
+            )
+        if self.spread not in ("independent", "even"):
+            raise ValueError(f"sampler.spread is {self.spread!r}, expected independent or even")
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Segments of B different trajectories, as torch tensors; valid tokens come first.
+
+    Attributes:
+        index: `[B]` int64, trajectory numbers in the data set, never repeated.
+        observations: `[B, M, L, obs_dim]` float32, standardised, zero on padding.
+        previous_actions: `[B, M, L, act_dim]` float32, the action before each observation, one-hot
+            if discrete; zero at a trajectory's first step and on padding.
+        actions: `[B, M, L, act_dim]` float32 raw units, or `[B, M, L]` int64; zero on padding.
+        weight: `[B, M, L]` float32; zero on padding and burn-in, else one over the expected number
+            of times the step is scored.
+        time: `[B, M, L]` float32, step / trajectory length, in [0, 1); zero on padding.
+        valid: `[B, M, L]` bool, False on padding.
+        returns: `[B]` float32, the standardised label y.
+    """
+
+    index: torch.Tensor
+    observations: torch.Tensor
+    previous_actions: torch.Tensor
+    actions: torch.Tensor
+    weight: torch.Tensor
+    time: torch.Tensor
+    valid: torch.Tensor
+    returns: torch.Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Returns the batch with every tensor on `device`."""
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{f.name} {list(getattr(self, f.name).shape)}" for f in fields(self))
+        return f"Batch({shapes})"
+
+
+class TrajectorySampler:
+    """Draws batches; everything random comes from one generator whose state can be saved."""
+
+    def __init__(
+        self, dataset: TrajectoryDataset, config: SamplerConfig, context: int, seed: int
+    ) -> None:
+        """Prepares sampling.
+
+        Args:
+            dataset: trajectories to draw from.
+            config: sizes of a batch.
+            context: K, steps of history (the current one included) that the model attends to.
+            seed: of the generator.
+
+        Raises:
+            ValueError: `context` is below 1, or the batch is larger than the data set.
+        """
+        if context < 1:
+            raise ValueError(f"context is {context}, expected at least 1 step")
+        if config.batch_trajectories > dataset.num_trajectories:
+            raise ValueError(
+                f"sampler.batch_trajectories is {config.batch_trajectories}, but "
+                f"{dataset.provenance.id} has {dataset.num_trajectories} trajectories and a batch "
+                f"never repeats one: set it to {dataset.num_trajectories} or less"
+            )
+        self.dataset = dataset
+        self.config = config
+        self.context = context
+        self._rng = np.random.Generator(np.random.PCG64(seed))
+        self._inverse_length = (1.0 / dataset.lengths).astype(np.float32)
+        self._returns = ((dataset.returns - dataset.return_mean) / dataset.return_std).astype(
+            np.float32
+        )
+        self._one_hot = np.eye(dataset.action_dim, dtype=np.float32) if dataset.discrete else None
+
+    def next(self) -> Batch:
+        """Returns the next random batch.
+
+        Trajectories are drawn one after another in proportion to length among those not yet drawn
+        (successive sampling without replacement). This is done at once by an exponential race:
+        trajectory i arrives at time Exp(1) / length_i, the first B arrivals are taken (Efraimidis
+        and Spirakis 2006, where the key is u^(1/w)).
+        """
+        arrival = self._rng.standard_exponential(len(self._inverse_length), dtype=np.float32)
+        arrival *= self._inverse_length
+        count = self.config.batch_trajectories
+        if count < len(arrival):
+            return self.resegment(np.argpartition(arrival, count)[:count])
+        return self.resegment(np.argsort(arrival))
+
+    def resegment(self, index: np.ndarray | torch.Tensor) -> Batch:
+        """Returns fresh random segments of the trajectories `index` `[B]`.
+
+        Reads them whole (and the same each time) where `config.segments` is 0.
+        """
+        index = self._as_index(index)
+        if self.config.segments == 0:
+            return self.whole(index)
+        c, m = self.config.segment_steps, self.config.segments
+        length = self.dataset.lengths[index][:, None]
+        start = self._starts(length + c - 1) - (c - 1)
+        scored = np.maximum(start, 0)
+        first = np.maximum(scored - (self.context - 1), 0)
+        weight = ((length + c - 1) / (m * c)).astype(np.float32)
+        end = np.minimum(start + c, length)
+        return self._gather(index, first, scored, end, weight, self.context - 1 + c)
+
+    def whole(self, index: np.ndarray | torch.Tensor) -> Batch:
+        """Returns the trajectories `index` `[B]` whole: M = 1, L the longest, weight 1 a step."""
+        index = self._as_index(index)
+        length = self.dataset.lengths[index][:, None]
+        zero = np.zeros_like(length)
+        one = np.ones(length.shape, np.float32)
+        return self._gather(index, zero, zero, length, one, int(length.max()))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the generator's state, JSON-serialisable; restoring it resumes exactly."""
+        return {"generator": self._rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` returned."""
+        self._rng.bit_generator.state = state["generator"]
+
+    def _starts(self, width: np.ndarray) -> np.ndarray:
+        """Returns M numbers, each uniform over 0 ... width-1, for each of `width` `[B, 1]`."""
+        m = self.config.segments
+        if self.config.spread == "independent":
+            return self._rng.integers(0, width, size=(len(width), m))
+        return (self._rng.integers(0, width) + np.arange(m) * width // m) % width
+
+    def _as_index(self, index: np.ndarray | torch.Tensor) -> np.ndarray:
+        if isinstance(index, torch.Tensor):
+            index = index.cpu().numpy()
+        return np.array(index, dtype=np.int64)  # a copy: the batch keeps it
+
+    def _gather(
+        self,
+        index: np.ndarray,
+        first: np.ndarray,
+        scored: np.ndarray,
+        end: np.ndarray,
+        weight: np.ndarray,
+        tokens: int,
+    ) -> Batch:
+        """Reads steps first ... end-1 of each segment, `[B, M]` each, into `tokens` places."""
+        data = self.dataset
+        step = first[..., None] + np.arange(tokens)  # [B, M, L]
+        valid = step < end[..., None]
+        base = data.offsets[index][:, None, None]
+        row = np.minimum(base + step, base + end[..., None] - 1)  # padding rereads the last step
+        mask = valid[..., None].astype(np.float32)
+        observations = np.take(data.observations, row, axis=0)
+        observations -= data.observation_mean
+        observations /= data.observation_std
+        observations *= mask
+        actions = np.take(data.actions, row, axis=0)
+        actions *= valid if data.discrete else mask
+        before = np.take(data.actions, np.maximum(row - 1, 0), axis=0)
+        if self._one_hot is not None:
+            before = np.take(self._one_hot, before, axis=0)
+        before *= mask * (step > 0)[..., None]
+        length = data.lengths[index][:, None, None].astype(np.float32)
+        arrays = (
+            index,
+            observations,
+            before,
+            actions,
+            weight[..., None] * (valid & (step >= scored[..., None])),
+            np.where(valid, step, 0).astype(np.float32) / length,
+            valid,
+            self._returns[index],
+        )
+        return Batch(*(torch.from_numpy(array) for array in arrays))

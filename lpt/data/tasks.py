@@ -1,0 +1,109 @@
+"""The tasks known by name: environment, horizon, file names and size of their D4RL data sets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from lpt_envs.mazes import DEFAULT_HORIZON
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A task with a published data set.
+
+    Attributes:
+        name: such as `maze2d-umaze` (without version).
+        version: D4RL's data set version.
+        env_id: gymnasium id to evaluate in.
+        horizon: evaluation horizon in steps.
+        files: names under which D4RL stores the data, in order of preference.
+        maze: maze name or string if the data can be regenerated, else None.
+        reward: kind of reward of a maze.
+        steps: rows of D4RL's data set, used on regeneration.
+    """
+
+    name: str
+    version: int
+    env_id: str
+    horizon: int
+    files: tuple[str, ...] = ()
+    maze: str | None = None
+    reward: Literal["sparse", "dense"] = "sparse"
+    steps: int = 1_000_000
+
+
+_MAZE_SIZES = {
+    "umaze": (300, 1_000_000),
+    "medium": (600, 2_000_000),
+    "large": (800, 4_000_000),
+}
+_MUJOCO = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d", "ant": "Ant"}
+_MUJOCO_DATA = ("random", "medium", "medium-replay", "medium-expert", "expert")
+
+
+def _maze_task(size: str, evaluation: bool, dense: bool) -> Task:
+    horizon, steps = _MAZE_SIZES[size]
+    maze = f"{size}-eval" if evaluation else size
+    stem = f"maze2d-eval-{size}" if evaluation else f"maze2d-{size}"
+    name, kind = (f"{stem}-dense", "dense") if dense else (stem, "sparse")
+    return Task(
+        name=name,
+        version=1,
+        env_id=f"lpt_envs:lpt/Maze2D-{maze}{'-dense' if dense else ''}-v1",
+        horizon=horizon,
+        files=tuple(dict.fromkeys([f"{stem}-{kind}-v1.hdf5", f"{name}-v1.hdf5"])),
+        maze=maze,
+        reward="dense" if dense else "sparse",
+        steps=steps,
+    )
+
+
+def _mujoco_task(robot: str, data: str) -> Task:
+    # v4 is the closest living environment to mujoco-py's v2, which recorded the data (FACTS 3).
+    name = f"{robot}-{data}"
+    stem = f"{robot}_{data.replace('-', '_')}-v2.hdf5"
+    return Task(
+        name=name,
+        version=2,
+        env_id=f"{_MUJOCO[robot]}-v4",
+        horizon=1000,
+        files=(stem, f"{name}-v2.hdf5"),
+    )
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in [
+        *(_maze_task(s, e, d) for s in _MAZE_SIZES for e in (False, True) for d in (False, True)),
+        *(_mujoco_task(robot, data) for robot in _MUJOCO for data in _MUJOCO_DATA),
+    ]
+}
+"""Known tasks by name."""
+
+
+def find_task(name: str) -> Task | None:
+    """Returns the task of a name, or None if there is no such task.
+
+    D4RL's version suffix and `-sparse` are optional: `maze2d-umaze`, `maze2d-umaze-v1` and
+    `maze2d-umaze-sparse-v1` are one task. Another version is other data and is not found.
+    """
+    match = re.fullmatch(r"(.+?)(?:-v(\d+))?", name)
+    if match is None:
+        return None
+    task = TASKS.get(match[1].removesuffix("-sparse"))
+    if task is None or (match[2] is not None and int(match[2]) != task.version):
+        return None
+    return task
+
+
+def custom_maze(maze: str) -> Task:
+    """Returns the task of one's own maze string (sparse reward, `lpt/Maze2D-v1`)."""
+    return Task(
+        name="maze2d-custom",
+        version=1,
+        env_id="lpt_envs:lpt/Maze2D-v1",
+        horizon=DEFAULT_HORIZON,
+        maze=maze,
+    )

@@ -1,0 +1,107 @@
+"""Planning: infer the latent plan from a target return, ``p(z0 | y)^w ~ p(z0) p_gamma(y | z)^w``.
+
+Once before an episode; the trajectory generator is not consulted and no reward is. ``w = 1`` is the
+Bayes posterior (LPT), ``w > 1`` leans towards the return (LPT-EI, exploitation-inclined).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lpt.inference import adjusted_langevin, fit_gaussian, noise_like
+from lpt.model import LatentPlanTransformer
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanningConfig:
+    """How a plan is inferred from a target return."""
+
+    method: Literal["langevin", "variational"] = "variational"
+    """'langevin': a sample by adjusted Langevin; 'variational': a Gaussian fitted by Adam."""
+    weight: float = 1.0
+    """w, power of the return's likelihood; above 1 the plan leans towards the target (LPT-EI)."""
+    steps: int = 100
+    """Langevin or Adam steps."""
+    step_size: float = 0.1
+    """First Langevin step size (adapted for each chain) or Adam's learning rate."""
+    sample: bool = False
+    """'variational' only: draw from the fitted Gaussian instead of taking its mean."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for settings that cannot plan."""
+        for name in ("weight", "steps", "step_size"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"planning.{name}={getattr(self, name)} must be positive")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Latent plans for a batch of episodes."""
+
+    z0: Tensor
+    """``[B, N, D]`` prior noise."""
+    z: Tensor
+    """``[B, N, D]`` latent plan, the generator's prompt."""
+    predicted_return: Tensor
+    """``[B]`` r_gamma(z), in standard deviations of the data's returns (standardised)."""
+    energies: Tensor
+    """``[steps, B]`` energy before each step, nats."""
+    acceptance: float = 1.0
+    """Mean acceptance of the adjusted Langevin steps."""
+
+
+def plan(
+    model: LatentPlanTransformer,
+    targets: Tensor,
+    config: PlanningConfig,
+    generator: torch.Generator,
+) -> Plan:
+    """Infer one plan for each target.
+
+    Args:
+        model: the trained model; its dropout is off while planning.
+        targets: ``[B]`` standardised target returns.
+        config: method, weight and steps.
+        generator: source of noise, on the model's device.
+
+    Returns:
+        The plans, with nothing attached to the graph.
+    """
+    training = model.training
+    model.eval()
+    try:
+        return _plan(model, targets, config, generator)
+    finally:
+        model.train(training)
+
+
+def _plan(
+    model: LatentPlanTransformer,
+    targets: Tensor,
+    config: PlanningConfig,
+    generator: torch.Generator,
+) -> Plan:
+    def energy(z0: Tensor) -> Tensor:
+        z = model.plan_from_noise(z0)
+        return -model.log_prior(z0) - config.weight * model.log_return(z, targets)
+
+    start = torch.zeros(len(targets), *model.plan_shape, device=targets.device)
+    acceptance = 1.0
+    if config.method == "langevin":
+        start = noise_like(start, generator)
+        chain = adjusted_langevin(energy, start, config.steps, config.step_size, generator)
+        z0, energies, acceptance = chain.z0, chain.energies, chain.acceptance
+    else:
+        fit = fit_gaussian(
+            energy, start, start + 0.5, config.steps, config.step_size, generator
+        )
+        z0, energies = fit.mean, fit.energies
+        if config.sample:
+            z0 = z0 + fit.std * noise_like(z0, generator)
+    with torch.no_grad():
+        z = model.plan_from_noise(z0)
+        return Plan(z0, z, model.predicted_return(z), energies, acceptance)

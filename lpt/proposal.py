@@ -1,0 +1,94 @@
+"""The amortised proposal ``q(z0 | tau, y)``: where a chain starts, learnt by the evidence bound.
+
+A small bidirectional Transformer reads an overview of the trajectory, a few steps spread evenly over
+it, and gives a diagonal Gaussian over the prior noise. Its sample is the start of the chain (or,
+with no Langevin steps, the posterior sample itself).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lpt.data.dataset import TrajectoryDataset
+from lpt.model import Spaces
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalConfig:
+    """Sizes of the proposal network."""
+
+    steps: int = 24
+    """Steps of the overview it reads, spread evenly over the trajectory."""
+    width: int = 64
+    """Model width."""
+    layers: int = 2
+    """Transformer layers."""
+    heads: int = 4
+    """Attention heads."""
+
+
+def overview(dataset: TrajectoryDataset, index: np.ndarray, steps: int) -> Tensor:
+    """A few steps spread evenly over each trajectory, first and last included.
+
+    Args:
+        dataset: the trajectories.
+        index: ``[B]`` trajectory numbers.
+        steps: ``P``, steps read of each.
+
+    Returns:
+        ``[B, P, obs + act + 1]``: standardised state, action (one-hot if discrete), and the step's
+        number in units of the longest trajectory, so that lengths can be told apart.
+    """
+    share = np.linspace(0.0, 1.0, steps)
+    step = np.rint(share * (dataset.lengths[index, None] - 1)).astype(np.int64)
+    row = dataset.offsets[index, None] + step
+    state = (dataset.observations[row] - dataset.observation_mean) / dataset.observation_std
+    action = dataset.actions[row]
+    if dataset.discrete:
+        action = np.eye(dataset.action_dim, dtype=np.float32)[action]
+    time = (step / dataset.lengths.max())[..., None]
+    return torch.from_numpy(np.concatenate((state, action, time), axis=-1).astype(np.float32))
+
+
+class Proposal(nn.Module):
+    """Diagonal Gaussian over ``z0`` ``[B, N, D]`` given a trajectory's overview and return."""
+
+    def __init__(
+        self, config: ProposalConfig, spaces: Spaces, plan_shape: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.plan_shape = plan_shape
+        # (state, action, relative time, return) at each step of the overview.
+        self.embed = nn.Linear(spaces.observation_dim + spaces.action_dim + 2, config.width)
+        layer = nn.TransformerEncoderLayer(
+            config.width,
+            config.heads,
+            dim_feedforward=4 * config.width,
+            dropout=0.0,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        self.encoder = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
+        self.norm = nn.LayerNorm(config.width)
+        self.head = nn.Linear(config.width, 2 * plan_shape[0] * plan_shape[1])
+
+    def forward(self, overview: Tensor, returns: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of ``q``.
+
+        Args:
+            overview: ``[B, P, obs + act + 1]`` standardised state, action and relative time.
+            returns: ``[B]`` standardised returns.
+
+        Returns:
+            Mean and standard deviation, each ``[B, N, D]``; deviations lie in [e^-6, e].
+        """
+        y = returns[:, None, None].expand(-1, overview.shape[1], 1)
+        hidden = self.encoder(self.embed(torch.cat((overview, y), dim=-1)))
+        mean, log_std = self.head(self.norm(hidden.mean(1))).chunk(2, dim=-1)
+        shape = (-1, *self.plan_shape)
+        return mean.reshape(shape), log_std.clamp(-6.0, 1.0).exp().reshape(shape)

@@ -1,0 +1,324 @@
+"""A training run: its folder, log, evaluations, checkpoints, and what it prints at the end.
+
+    runs/<task>/<inference>-seed<k>/
+        config.yaml          the resolved configuration
+        checkpoints/         the last two, whole (see lpt.checkpoint)
+        best/                the policy of the best periodic evaluation
+        evaluations.jsonl    one line for each evaluation: the curve of score against updates
+        results/             <task>/<algorithm>/seed<k>.json of the finished run
+        events.out.tfevents  TensorBoard
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from lpt.checkpoint import (
+    latest_checkpoint,
+    load_policy_files,
+    load_training_state,
+    save_checkpoint,
+    save_policy,
+)
+from lpt.checks import find_device
+from lpt.config import Config, from_dict, to_dict
+from lpt.data import TrajectoryDataset, load
+from lpt.evaluation import Evaluation, evaluate
+from lpt.metadata import PolicyMetadata
+from lpt.policy import LPTPolicy
+from lpt.report import print_evaluations, save_result
+from lpt.training import Trainer
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its state is saved."""
+
+    def __init__(self, number: int, checkpoint: Path) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}; saved {checkpoint}")
+        self.number = number
+
+
+def start(config: Config, log: Callable[[str], None] = print) -> Run:
+    """Open a new run, or continue one if ``config.resume`` names it.
+
+    Raises:
+        ValueError: if the run folder is taken, or the data are not those the run began with.
+        FileNotFoundError: if there is nothing to resume.
+    """
+    resume = config.resume
+    if resume is not None:
+        checkpoint = latest_checkpoint(resume)
+        _, metadata = load_policy_files(checkpoint)
+        config = replace(from_dict(metadata.config), out=resume, device=config.device)
+    elif config.run.exists() and any(config.run.iterdir()):
+        raise ValueError(
+            f"{config.run} exists: continue it with --resume {config.run}, or write elsewhere with "
+            "--out FOLDER"
+        )
+    device = find_device(config.device)
+    torch.set_num_threads(config.training.threads)
+    dataset = load(config.env, config.dataset, config.data, log=log)
+    trainer = Trainer(config, dataset, device)
+    run = Run(config, trainer, log)
+    if resume is not None:
+        run.restore(checkpoint)
+    return run
+
+
+class Run:
+    """One training run in its folder; :meth:`train` to the end, :meth:`finish` with the results."""
+
+    def __init__(self, config: Config, trainer: Trainer, log: Callable[[str], None]) -> None:
+        self.config, self.trainer, self.log = config, trainer, log
+        self.folder = config.run
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.wall_seconds, self.best_return = 0.0, -np.inf
+        self.last_return: float | None = None
+        self.best_step: int | None = None
+        _write(self.folder / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
+        self._stop: int | None = None
+
+    @property
+    def env_id(self) -> str | None:
+        """Where policies are evaluated: the configured environment, or the data's own."""
+        return self.config.env_id or self.trainer.dataset.provenance.env_id
+
+    def metadata(self) -> PolicyMetadata:
+        """What the policy needs besides its weights."""
+        data = self.trainer.dataset
+        quantiles = np.quantile(data.returns, [0, 0.1, 0.5, 0.9, 0.99, 1])
+        return PolicyMetadata(
+            task=self.config.env,
+            algorithm="lpt",
+            env_id=self.env_id,
+            step=self.trainer.step,
+            seed=self.config.seed,
+            spaces=self.trainer.model.spaces,
+            observation_mean=tuple(map(float, data.observation_mean)),
+            observation_std=tuple(map(float, data.observation_std)),
+            return_mean=data.return_mean,
+            return_std=data.return_std,
+            return_quantiles=tuple(map(float, quantiles)),
+            provenance=data.provenance.to_dict(),
+            config=to_dict(self.config),
+        )
+
+    def policy(self) -> LPTPolicy:
+        """The present policy (averaged weights)."""
+        return LPTPolicy(
+            self.trainer.policy_model,
+            self.metadata(),
+            planning=self.config.planning,
+            target=self.config.evaluation.target,
+            device=str(self.trainer.device),
+            seed=self.config.evaluation.seed,
+        )
+
+    def train(self) -> None:
+        """Update until ``config.steps``, logging, evaluating and saving on the way.
+
+        Raises:
+            Interrupted: on SIGTERM or SIGINT, after saving.
+        """
+        settings = self.config.training
+        writer = SummaryWriter(str(self.folder), purge_step=self.trainer.step or None)
+        if self.trainer.step == 0:
+            text = yaml.safe_dump(to_dict(self.config), sort_keys=False)
+            writer.add_text("config", f"```yaml\n{text}```")
+        saved = time.monotonic()
+        bar = tqdm(total=self.config.steps, initial=self.trainer.step, desc=self.config.env)
+        previous = [(s, signal.signal(s, self._on_signal)) for s in (signal.SIGTERM, signal.SIGINT)]
+        meter = _Meter(self.trainer.dataset.num_steps)
+        try:
+            while self.trainer.step < self.config.steps:
+                began = time.monotonic()
+                meter.add(self.trainer.update())
+                bar.update()
+                step = self.trainer.step
+                meter.seconds += time.monotonic() - began
+                if step % settings.log_every == 0 or step == self.config.steps:
+                    self._log(writer, bar, meter)
+                if settings.evaluate_every and step % settings.evaluate_every == 0:
+                    self._evaluate(writer)
+                self.wall_seconds += time.monotonic() - began
+                minutes = (time.monotonic() - saved) / 60
+                if minutes >= settings.checkpoint_minutes or self._stop is not None:
+                    self.save()
+                    saved = time.monotonic()
+                if self._stop is not None:
+                    raise Interrupted(self._stop, latest_checkpoint(self.folder))
+            self.save()
+        finally:
+            bar.close()
+            writer.close()
+            for number, handler in previous:
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop = number
+
+    def _log(self, writer: SummaryWriter, bar: Any, meter: _Meter) -> None:
+        scalars = {**meter.means(), **self.trainer.diagnose()}
+        for name, value in scalars.items():
+            writer.add_scalar(name, value, self.trainer.step)
+        shown = {
+            "action": f"{scalars['loss/actions']:.3f}",
+            "return": f"{scalars['loss/return']:.2f}",
+            "info": f"{scalars['plan/information']:.2f}",
+        }
+        if self.last_return is not None:
+            shown["eval"] = f"{self.last_return:.1f}"
+        bar.set_postfix(shown)
+
+    def _evaluate(self, writer: SummaryWriter) -> None:
+        if self.env_id is None:
+            return
+        evaluation = evaluate(
+            self.policy(),
+            self.env_id,
+            episodes=self.config.training.evaluate_episodes,
+            seed=self.config.evaluation.seed + 100_000,  # not the final evaluation's episodes
+            deterministic=self.config.evaluation.deterministic,
+        )
+        self.last_return = float(np.mean(evaluation.returns))
+        record = {
+            "step": self.trainer.step,
+            "wall_seconds": self.wall_seconds,
+            "target": evaluation.target,
+            "weight": evaluation.weight,
+            "score": evaluation.score,
+            "returns": [float(value) for value in evaluation.returns],
+        }
+        with open(self.folder / "evaluations.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        writer.add_scalar("evaluation/return", self.last_return, self.trainer.step)
+        if evaluation.score is not None:
+            writer.add_scalar("evaluation/score", evaluation.score, self.trainer.step)
+        if self.last_return > self.best_return:
+            self.best_return = self.last_return
+            weights = self.trainer.policy_model.state_dict()
+            self.best_step = self.trainer.step
+            save_policy(self.folder / "best", weights, self.metadata())
+
+    def save(self) -> Path:
+        """Write a checkpoint that resumes exactly here."""
+        tensors, values = self.trainer.state()
+        values |= {
+            "wall_seconds": self.wall_seconds,
+            "best_return": _finite(self.best_return),
+            "best_step": self.best_step,
+        }
+        weights = self.trainer.policy_model.state_dict()
+        metadata = self.metadata()
+        return save_checkpoint(self.folder, metadata.step, weights, metadata, tensors, values)
+
+    def restore(self, checkpoint: Path) -> None:
+        """Continue from a checkpoint of this run.
+
+        Raises:
+            ValueError: if the run began with other data.
+        """
+        tensors, values = load_training_state(checkpoint)
+        _, metadata = load_policy_files(checkpoint)
+        began, now = metadata.provenance["fingerprint"], self.trainer.dataset.provenance.fingerprint
+        if began != now:
+            raise ValueError(
+                f"{self.folder} was trained on data {began[:12]}..., these are {now[:12]}...: "
+                "resume with the same --data"
+            )
+        self.trainer.load_state(tensors, values)
+        self.wall_seconds = values["wall_seconds"]
+        best, self.best_step = values["best_return"], values["best_step"]
+        self.best_return = -np.inf if best is None else best
+        self._drop_later_evaluations()
+        self.log(f"resumed {self.folder} at update {self.trainer.step}")
+
+    def _drop_later_evaluations(self) -> None:
+        path = self.folder / "evaluations.jsonl"
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if json.loads(line)["step"] <= self.trainer.step]
+            _write(path, "".join(line + "\n" for line in kept))
+
+    def finish(self) -> None:
+        """Evaluate the last and the best checkpoint, as LPT and as LPT-EI; print and store them."""
+        if self.env_id is None:
+            self.log("no environment to evaluate in: pass --env-id to lpt-eval")
+            return
+        base = self.config.results or self.folder / "results"
+        algorithms = {"lpt": 1.0, "lpt-ei": self.config.planning.weight}
+        rows: dict[str, Evaluation] = {}
+        for algorithm, weight in algorithms.items():
+            last = self._final("last", weight)
+            best = self._final("best", weight) if (self.folder / "best").is_dir() else None
+            rows[f"{algorithm} last"] = last
+            if best is not None:
+                rows[f"{algorithm} best"] = best
+            save_result(
+                base,
+                self.metadata(),
+                algorithm,
+                last,
+                best,
+                wall_seconds=self.wall_seconds,
+                best_step=self.best_step,
+            )
+        print_evaluations(self.config.env, rows)
+
+    def _final(self, which: str, weight: float) -> Evaluation:
+        policy = LPTPolicy.load(self.folder, which=which, device=str(self.trainer.device))
+        settings = self.config.evaluation
+        assert self.env_id is not None
+        return evaluate(
+            policy,
+            self.env_id,
+            episodes=settings.episodes,
+            seed=settings.seed,
+            weight=weight,
+            deterministic=settings.deterministic,
+        )
+
+
+class _Meter:
+    """Means of an interval's scalars, read from the device only when they are shown."""
+
+    def __init__(self, steps: int) -> None:
+        self.sums: dict[str, Any] = {}
+        self.count, self.seconds = 0, 0.0
+
+    def add(self, scalars: dict[str, Any]) -> None:
+        for name, value in scalars.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+
+    def means(self) -> dict[str, float]:
+        means = {name: float(value) / self.count for name, value in self.sums.items()}
+        means["speed/transitions_per_second"] = (
+            means.pop("data/transitions") * self.count / max(self.seconds, 1e-9)
+        )
+        self.sums, self.count, self.seconds = {}, 0, 0.0
+        return means
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,223 @@
+"""Learning: maximum likelihood of (trajectory, return) pairs with plans from posterior inference.
+
+``grad log p(tau, y) = E_{p(z0 | tau, y)} grad log p(tau, y, z0)``: infer plans for a batch, then
+climb the log joint at those plans. Chain and parameters see the same log joint in nats; the loss is
+only divided by the mean length of a trajectory, so that it reads as nats a step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from lpt.chains import Chains
+from lpt.config import Config
+from lpt.data import Batch, TrajectoryDataset, TrajectorySampler
+from lpt.model import LatentPlanTransformer, Spaces
+from lpt.posterior import Posterior, PosteriorSample
+from lpt.proposal import Proposal, overview
+
+
+def spaces_of(dataset: TrajectoryDataset) -> Spaces:
+    """The model's view of a data set's spaces."""
+    return Spaces(
+        observation_dim=dataset.obs_dim, action_dim=dataset.action_dim, discrete=dataset.discrete
+    )
+
+
+class Trainer:
+    """Model, posterior, optimiser and data, one :meth:`update` at a time; saved and resumed whole."""
+
+    def __init__(self, config: Config, dataset: TrajectoryDataset, device: torch.device) -> None:
+        """Build everything from one seed.
+
+        Args:
+            config: the run's configuration.
+            dataset: the trajectories.
+            device: where model and chains' visits are computed.
+        """
+        torch.manual_seed(config.seed)
+        self.config, self.dataset, self.device = config, dataset, device
+        self.step = 0
+        spaces = spaces_of(dataset)
+        self.model = LatentPlanTransformer(config.model, spaces).to(device)
+        proposal = Proposal(config.proposal, spaces, self.model.plan_shape).to(device)
+        self.noise = torch.Generator(device).manual_seed(config.seed)
+        start = torch.Generator().manual_seed(config.seed + 1)
+        chains = Chains(dataset.num_trajectories, self.model.plan_shape, start)
+        self.posterior = Posterior(config.inference, config.posterior, chains, proposal)
+        self.sampler = TrajectorySampler(
+            dataset, config.sampler, context=config.model.context, seed=config.seed
+        )
+        self.average = AveragedModel(self.model, multi_avg_fn=self._averaging)
+        self.average.update_parameters(self.model)
+        self.optimizer = self._build_optimizer()
+        self.scale = 1.0 / float(dataset.lengths.mean())
+
+    @property
+    def policy_model(self) -> LatentPlanTransformer:
+        """The model with averaged weights, which the policy uses."""
+        return self.average.module
+
+    def update(self) -> dict[str, Any]:
+        """One parameter update; returns its scalars (tensors are left on the device)."""
+        self._set_learning_rate()
+        batch = self.sampler.next()
+        weight = self.config.posterior.weight_at(self.step)
+        batch = batch.to(self.device)
+        posterior = self._infer(batch, weight)
+        self.model.train()
+        log_actions, log_return = self._log_likelihood(posterior.z0, batch)
+        loss = self.scale * (posterior.penalty - (log_actions + log_return).mean())
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self._parameters(), self.config.training.gradient_clip)
+        self.optimizer.step()
+        self.average.update_parameters(self.model)
+        self.step += 1
+        return {
+            "loss/total": loss.detach(),
+            "loss/actions": -log_actions.detach().mean() * self.scale,
+            "loss/return": -log_return.detach().mean(),
+            "optim/gradient_norm": norm.detach(),
+            "optim/learning_rate": self.optimizer.param_groups[0]["lr"],
+            "optim/prior_weight": weight,
+            "data/transitions": (batch.weight > 0).sum(),
+            **posterior.diagnostics,
+        }
+
+    def diagnose(self) -> dict[str, float]:
+        """How much the plans know: measured on fresh segments, after inference on others.
+
+        ``own`` is the action log-likelihood with a trajectory's own posterior plan, ``shuffled``
+        with another trajectory's, ``prior`` with a draw from the prior (nats a step); where they
+        agree the plan is ignored. ``return_correlation`` is that of r(z) with y.
+        """
+        batch = self.sampler.next().to(self.device)
+        weight = self.config.posterior.weight_at(self.step)
+        self.model.eval()
+        z0 = self._infer(batch, weight).z0.detach()
+        fresh = self.sampler.resegment(batch.index.cpu().numpy()).to(self.device)
+        random = torch.randn(z0.shape, generator=self.noise, device=self.device)
+        with torch.no_grad():
+            own, shuffled, prior = (
+                float(self._log_likelihood(plan, fresh)[0].mean()) * self.scale
+                for plan in (z0, z0.roll(1, 0), random)
+            )
+            predicted = self.model.predicted_return(self.model.plan_from_noise(z0))
+            pair = torch.stack((predicted, batch.returns))
+            correlation = float(torch.corrcoef(pair)[0, 1].nan_to_num())
+        return {
+            "plan/own": own,
+            "plan/shuffled": shuffled,
+            "plan/prior": prior,
+            "plan/information": own - shuffled,
+            "plan/return_correlation": correlation,
+        }
+
+    def _infer(self, batch: Batch, prior_weight: float) -> PosteriorSample:
+        steps = self.config.proposal.steps
+        glance = overview(self.dataset, batch.index.cpu().numpy(), steps).to(self.device)
+
+        def energy(z0: Tensor) -> Tensor:
+            log_actions, log_return = self._log_likelihood(z0, batch)
+            return -self.model.log_prior(z0) - (log_actions + log_return) / prior_weight
+
+        self.model.eval()  # no dropout inside the chains
+        return self.posterior.sample(
+            energy, batch.index.cpu(), glance, batch.returns, prior_weight, self.noise
+        )
+
+    def _log_likelihood(self, z0: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """``log p_beta(tau | z)`` (or its estimate) and ``log p_gamma(y | z)``, each ``[B]`` nats."""
+        z = self.model.plan_from_noise(z0)
+        log_actions = self.model.log_actions(
+            z, batch.observations, batch.previous_actions, batch.actions, batch.weight
+        )
+        return log_actions, self.model.log_return(z, batch.returns)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [*self.model.parameters(), *self.posterior.parameters()]
+
+    def _build_optimizer(self) -> torch.optim.AdamW:
+        config = self.config.training
+        groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for parameter in self._parameters():
+            groups[parameter.ndim > 1].append(parameter)
+        return torch.optim.AdamW(
+            [
+                {"params": groups[True], "weight_decay": config.weight_decay},
+                {"params": groups[False], "weight_decay": 0.0},
+            ],
+            lr=config.learning_rate,
+        )
+
+    def _set_learning_rate(self) -> None:
+        config = self.config.training
+        rise = min(1.0, (self.step + 1) / max(1, config.warmup))
+        fall = max(0.0, 1.0 - self.step / self.config.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * rise * fall
+
+    def _averaging(self, averaged: Any, current: Any, count: Any) -> None:
+        # Early weights are far from useful: the average's memory grows to its full length.
+        decay = min(self.config.training.average, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averaged, current, 1.0 - decay)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next update depends on: flat tensors, and plain JSON values."""
+        tensors = {
+            **_prefixed("model", self.model.state_dict()),
+            **_prefixed("average", self.average.state_dict()),
+            **_prefixed("posterior", self.posterior.state_dict()),
+            **_prefixed("chains", self.posterior.chains.state_dict()),
+            "preconditioner": self.posterior.preconditioner.mean_square,
+            "rng.noise": self.noise.get_state(),
+            "rng.torch": torch.get_rng_state(),
+        }
+        for number, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= _prefixed(f"optimizer.{number}", slots)
+        values = {
+            "step": self.step,
+            "sampler": self.sampler.state_dict(),
+            "preconditioner_updates": self.posterior.preconditioner.updates,
+        }
+        return tensors, values
+
+    def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Continue from :meth:`state`, bit for bit on the same device.
+
+        Raises:
+            ValueError: if the state is of another model or data set.
+        """
+        try:
+            self.model.load_state_dict(_under("model", tensors))
+            self.average.load_state_dict(_under("average", tensors))
+            self.posterior.load_state_dict(_under("posterior", tensors))
+        except RuntimeError as error:
+            raise ValueError(f"the checkpoint is of another model: {error}") from error
+        self.posterior.chains.load_state_dict(_under("chains", tensors))
+        self.posterior.preconditioner.mean_square = tensors["preconditioner"].to(self.device)
+        self.posterior.preconditioner.updates = values["preconditioner_updates"]
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimizer", tensors).items():
+            number, slot = name.split(".", 1)
+            slots.setdefault(int(number), {})[slot] = tensor
+        whole = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**whole, "state": slots})
+        self.noise.set_state(tensors["rng.noise"].cpu())
+        torch.set_rng_state(tensors["rng.torch"].cpu())
+        self.sampler.load_state_dict(values["sampler"])
+        self.step = values["step"]
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    cut = len(prefix) + 1
+    return {k[cut:]: tensor for k, tensor in tensors.items() if k.startswith(prefix + ".")}

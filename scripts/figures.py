@@ -1,0 +1,115 @@
+"""Tables and figures made from result files and run folders, nothing else.
+
+python scripts/figures.py table --into README.md
+python scripts/figures.py curves docs/curve.png runs/maze2d-umaze/amortised-seed*
+python scripts/figures.py plan-space docs/plans.png runs/maze2d-umaze/amortised-seed0
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from lpt.checkpoint import load_policy_files
+from lpt.data.scores import find_reference
+from lpt.plan_space import plan_space_figure
+from lpt.plots import curves_figure, save_figure
+from lpt.policy import LPTPolicy
+from lpt.report import markdown_table, read_results
+
+BEGIN, END = "<!-- results: made by scripts/figures.py table -->", "<!-- end of results -->"
+
+
+def table(results: Path = Path("results"), into: Path | None = None) -> None:
+    """Markdown table of every results/**/seed*.json.
+
+    Args:
+        results: folder of result files.
+        into: file whose part between the result markers is replaced; unset: print.
+    """
+    text = markdown_table(read_results(results))
+    if into is None:
+        print(text)
+        return
+    before, begin, rest = into.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{into} lacks the markers {BEGIN!r} and {END!r}: put them in")
+    temporary = into.with_name(f".{into.name}.tmp")
+    temporary.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+    temporary.replace(into)
+
+
+def curves(
+    out: tyro.conf.Positional[Path],
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    title: str | None = None,
+) -> None:
+    """Score against updates of the runs of one task, with the practical ceiling.
+
+    Args:
+        out: figure to write.
+        runs: run folders.
+        title: title; unset: the task.
+    """
+    task = load_policy_files(runs[0])[1].task
+    reference = find_reference(task)
+    lines = {}
+    if reference is not None and reference.ceiling is not None:
+        lines["practical ceiling"] = float(reference.score(reference.ceiling))
+    names: dict[str, Path | str] = {run.name: run for run in runs}
+    if len(names) < len(runs):
+        names = {str(run): run for run in runs}
+    print(save_figure(curves_figure(names, lines, title or task), out))
+
+
+def plan_space(
+    out: tyro.conf.Positional[Path],
+    run: tyro.conf.Positional[Path],
+    targets: tuple[float, ...] = (),
+    per_target: int = 12,
+    seed: int = 1000,
+    weight: float | None = None,
+) -> None:
+    """Sampled plans for rising targets beside their trajectories from one start.
+
+    Args:
+        out: figure to write.
+        run: run or checkpoint folder.
+        targets: raw returns; unset: six from the data's median to the policy's target.
+        per_target: plans drawn for each target.
+        seed: of planning and of the start.
+        weight: planning weight; unset: the run's.
+    """
+    policy = LPTPolicy.load(run)
+    # Draws, not the one best plan, so that each target's spread shows.
+    policy.planning = dataclasses.replace(policy.planning, sample=True)
+    if not targets:
+        targets = tuple(np.linspace(policy.metadata.return_quantiles[2], policy.target, 6))
+    figure = plan_space_figure(
+        policy, list(targets), per_target=per_target, seed=seed, weight=weight
+    )
+    print(save_figure(figure, out))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            {"table": table, "curves": curves, "plan-space": plan_space},
+            args=arguments,
+            description=__doc__,
+        )
+    except (ValueError, OSError) as error:
+        print(f"figures: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from lpt.cli.data import main
+from lpt.data import load, read_file, read_minari
+
+SHORT = ["--steps", "2500"]
+
+
+def test_make_writes_where_load_looks(folders, capsys):
+    main(["make", "maze2d-umaze", *SHORT])
+    out = capsys.readouterr().out
+    dataset = load("maze2d-umaze", steps=2500)
+    assert "regenerated before" in capsys.readouterr().out
+    assert dataset.provenance.fingerprint in out and "wrote" in out and "quantiles" in out
+
+
+def test_all_formats_hold_the_same_data(folders):
+    main(["make", "maze2d-umaze", *SHORT, "--out", str(folders / "a.hdf5")])
+    main(["make", "maze2d-umaze", *SHORT, "--format", "npz", "--out", str(folders / "a.npz")])
+    main(["make", "maze2d-umaze", *SHORT, "--format", "minari"])
+    sets = [read_file(folders / "a.hdf5"), read_file(folders / "a.npz")]
+    sets.append(read_minari("lpt/maze2d-umaze-v1"))
+    assert len({dataset.provenance.fingerprint for dataset in sets}) == 1
+    assert {d.provenance.env_id for d in sets} == {"lpt_envs:lpt/Maze2D-umaze-v1"}
+    assert {d.config.horizon for d in sets} == {300}
+
+
+def test_existing_files_need_overwrite(folders, capsys):
+    path = folders / "a.hdf5"
+    path.write_text("precious")
+    command = ["make", "maze2d-umaze", *SHORT, "--out", str(path)]
+    with pytest.raises(SystemExit, match="already exists and is not overwritten"):
+        main(command)
+    assert path.read_text() == "precious"
+    main([*command, "--overwrite", "--seed", "7"])
+    assert read_file(path).provenance.details["seed"] == 7
+    main(["make", "maze2d-umaze", *SHORT, "--format", "minari"])
+    with pytest.raises(SystemExit, match="already exists"):
+        main(["make", "maze2d-umaze", *SHORT, "--format", "minari"])
+
+
+def test_ones_own_maze(folders):
+    path = folders / "own.hdf5"
+    main(["make", "######/#OOOG#/######", *SHORT, "--out", str(path)])
+    dataset = read_file(path)
+    assert dataset.provenance.id == "maze2d-custom"
+    assert dataset.provenance.env_id == "lpt_envs:lpt/Maze2D-v1"
+    assert dataset.provenance.details["env_kwargs"] == {"maze": "######/#OOOG#/######"}
+    assert dataset.config.horizon == 800  # the time limit of lpt/Maze2D-v1
+    assert dataset.rewards.max() == 1 and np.ptp(dataset.observations[:, 1]) > 1
+
+
+def test_info(folders, capsys):
+    path = folders / "a.npz"
+    main(["make", "maze2d-umaze", *SHORT, "--format", "npz", "--out", str(path)])
+    capsys.readouterr()
+    main(["info", str(path), "--dataset.returns", "held"])
+    out = capsys.readouterr().out
+    for part in ("source: regenerated", "fingerprint", "held (horizon 300)", "quantiles"):
+        assert part in out
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["make", "hopper-medium"], "has no generator: give one of maze2d-umaze"),
+        (["make", "maze2d-umaze", "--out", "x.npz"], r"a d4rl file ends in \.hdf5"),
+        (["make", "maze2d-umaze", "--format", "minari", "--out", "x"], "no Minari id"),
+        (["make", "maze2d-umaze", "--steps", "0"], "steps must be .* at least 1"),
+        (["make", "#####/#O#G#/#####", "--steps", "100"], "path|connected"),
+        (["info", "nothing"], "no known task"),
+        (["info", "absent.npz"], "no such file"),
+    ],
+)
+def test_user_errors_end_in_one_line(folders, monkeypatch, args, text):
+    monkeypatch.chdir(folders)
+    with pytest.raises(SystemExit, match=text):
+        main(args)

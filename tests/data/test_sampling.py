@@ -1,0 +1,237 @@
+import json
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from data_helpers import random_steps
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lpt.data import Batch, SamplerConfig, TrajectoryDataset, TrajectorySampler
+
+
+def dataset_of(lengths, discrete=False):
+    return TrajectoryDataset.from_steps(**random_steps(lengths, discrete=discrete))
+
+
+def sampler_of(dataset, context=4, seed=0, **config):
+    config.setdefault("batch_trajectories", 1)
+    return TrajectorySampler(dataset, SamplerConfig(**config), context, seed)
+
+
+def step_numbers(batch: Batch, dataset: TrajectoryDataset) -> np.ndarray:
+    """Step within its trajectory of each token `[B, M, L]`, -1 on padding."""
+    lengths = dataset.lengths[batch.index.numpy()][:, None, None]
+    steps = np.rint(batch.time.numpy() * lengths).astype(int)
+    return np.where(batch.valid.numpy(), steps, -1)
+
+
+def windowed(batch: Batch, context: int) -> torch.Tensor:
+    """A value per token `[B, M, L]` that depends on exactly the last `context` tokens."""
+    value = batch.observations.double().sum(-1) + batch.previous_actions.double().sum(-1) ** 2
+    value = torch.nn.functional.pad(torch.tanh(value), (context - 1, 0))
+    return value.unfold(-1, context, 1).sum(-1) ** 2
+
+
+@given(
+    length=st.integers(1, 25),
+    context=st.integers(1, 9),
+    segment=st.integers(1, 9),
+    discrete=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_segments_estimate_the_whole_exactly(length, context, segment, discrete):
+    """Expectation over all starts, each once, equals the whole trajectory's sum, with history."""
+    dataset = dataset_of([3, length, 2], discrete)
+    starts = length + segment - 1  # as many even segments as starts: each start exactly once
+    sampler = sampler_of(dataset, context, segments=starts, segment_steps=segment, spread="even")
+    batch, whole = sampler.resegment(np.array([1])), sampler.whole(np.array([1]))
+    estimate = (batch.weight * windowed(batch, context)).sum()
+    torch.testing.assert_close(
+        estimate, (whole.weight * windowed(whole, context)).sum(), rtol=1e-5, atol=1e-6
+    )
+
+
+@given(length=st.integers(1, 25), context=st.integers(1, 9), segment=st.integers(1, 30))
+@settings(max_examples=60, deadline=None)
+def test_the_first_and_last_steps_count_as_often_as_the_others(length, context, segment):
+    dataset = dataset_of([2, length])
+    starts = length + segment - 1
+    sampler = sampler_of(dataset, context, segments=starts, segment_steps=segment, spread="even")
+    batch = sampler.resegment(np.array([1]))
+    steps, scored = step_numbers(batch, dataset), batch.weight.numpy() > 0
+    times = np.bincount(steps[scored], minlength=length)
+    assert times.tolist() == [segment] * length
+    assert (steps[scored] >= 0).all()  # padding is never scored
+
+
+@pytest.mark.parametrize("spread", ["independent", "even"])
+def test_random_segments_are_unbiased(spread):
+    dataset = dataset_of([7, 30, 3])
+    config = {"batch_trajectories": 3, "segments": 3, "segment_steps": 5, "spread": spread}
+    sampler = sampler_of(dataset, **config)
+    index, draws = np.array([1, 0, 2]), 2000
+    totals = [np.zeros(n) for n in dataset.lengths]
+    for _ in range(draws):
+        batch = sampler.resegment(index)
+        steps, weight = step_numbers(batch, dataset), batch.weight.numpy()
+        for row, i in enumerate(index):
+            keep = weight[row] > 0
+            np.add.at(totals[i], steps[row][keep], weight[row][keep] / draws)
+    for total in totals:
+        assert np.abs(total - 1).max() < 0.12  # five standard errors of the rarest step
+
+
+@given(
+    lengths=st.lists(st.integers(1, 20), min_size=1, max_size=6),
+    context=st.integers(1, 6),
+    segments=st.integers(0, 4),
+    segment=st.integers(1, 8),
+    spread=st.sampled_from(["independent", "even"]),
+    discrete=st.booleans(),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=80, deadline=None)
+def test_every_token_is_the_step_it_says(
+    lengths, context, segments, segment, spread, discrete, seed
+):
+    dataset = dataset_of(lengths, discrete)
+    sampler = sampler_of(
+        dataset,
+        context,
+        seed,
+        batch_trajectories=len(lengths),
+        segments=segments,
+        segment_steps=segment,
+        spread=spread,
+    )
+    batch = sampler.next()
+    tokens = context - 1 + segment if segments else max(lengths)
+    assert batch.weight.shape == (len(lengths), segments or 1, tokens)
+    assert sorted(batch.index.tolist()) == list(range(len(lengths)))
+    steps = step_numbers(batch, dataset)
+    one_hot = np.eye(dataset.action_dim, dtype=np.float32)
+    for b, m in np.ndindex(steps.shape[:2]):
+        one = dataset.trajectory(int(batch.index[b]))
+        count = int(batch.valid[b, m].sum())
+        numbers = steps[b, m, :count]
+        assert count > 0 and (steps[b, m, count:] == -1).all()  # valid tokens come first
+        assert all(after == before + 1 for before, after in pairwise(numbers))
+        scored = numbers[batch.weight[b, m, :count].numpy() > 0]
+        assert numbers[0] == (max(scored[0] - (context - 1), 0) if segments else 0)
+        assert scored[-1] == numbers[-1]
+        expected = (one.observations[numbers] - dataset.observation_mean) / dataset.observation_std
+        np.testing.assert_allclose(batch.observations[b, m, :count], expected, rtol=1e-6)
+        np.testing.assert_array_equal(batch.actions[b, m, :count], one.actions[numbers])
+        before = one.actions[np.maximum(numbers - 1, 0)]
+        before = one_hot[before] if discrete else before.copy()
+        before[numbers == 0] = 0
+        np.testing.assert_array_equal(batch.previous_actions[b, m, :count], before)
+        for name in ("observations", "actions", "previous_actions", "weight", "time"):
+            assert not getattr(batch, name)[b, m, count:].any()
+    y = (dataset.returns[batch.index] - dataset.return_mean) / dataset.return_std
+    np.testing.assert_allclose(batch.returns, y, rtol=1e-5, atol=1e-6)
+
+
+def test_whole_trajectories(make_dataset):
+    dataset = make_dataset([7, 3, 12])
+    sampler = sampler_of(dataset, segments=0)
+    batch = sampler.whole([1, 0])
+    assert batch.index.tolist() == [1, 0]
+    assert batch.observations.shape == (2, 1, 7, 3)
+    assert batch.weight[0, 0].tolist() == [1, 1, 1, 0, 0, 0, 0]
+    assert batch.time[0, 0, :3].tolist() == pytest.approx([0, 1 / 3, 2 / 3])
+    assert sampler.resegment(batch.index).weight.equal(batch.weight)  # segments=0
+
+
+def test_types(make_dataset):
+    batch = sampler_of(make_dataset([9, 9], discrete=True)).next().to("cpu")
+    kinds = {name: getattr(batch, name).dtype for name in ("index", "actions", "valid")}
+    assert kinds == {"index": torch.int64, "actions": torch.int64, "valid": torch.bool}
+    for name in ("observations", "previous_actions", "weight", "time", "returns"):
+        assert getattr(batch, name).dtype == torch.float32
+    assert "observations [1, 4, 19, 3]" in repr(batch)
+
+
+def test_trajectories_are_drawn_in_proportion_to_length(make_dataset):
+    dataset = make_dataset([1, 2, 4, 13])
+    sampler = sampler_of(dataset)
+    draws = [int(sampler.next().index) for _ in range(4000)]
+    share = np.bincount(draws, minlength=4) / len(draws)
+    np.testing.assert_allclose(share, np.array([1, 2, 4, 13]) / 20, atol=0.03)
+
+
+def test_without_replacement_is_successive_sampling(make_dataset):
+    """Pairs appear as when drawing one after another in proportion to length."""
+    weights = np.array([1, 3, 6]) / 10
+    sampler = sampler_of(make_dataset([1, 3, 6]), batch_trajectories=2)
+    missing = np.zeros(3)
+    for _ in range(4000):
+        missing[3 - sampler.next().index.sum()] += 1 / 4000
+    expected = np.zeros(3)
+    for i in range(3):
+        for j in range(3):
+            if i != j:
+                expected[3 - i - j] += weights[i] * weights[j] / (1 - weights[i])
+    np.testing.assert_allclose(missing, expected, atol=0.03)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 50), min_size=1, max_size=40),
+    share=st.floats(0.01, 1),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=50, deadline=None)
+def test_no_trajectory_repeats_in_a_batch(lengths, share, seed):
+    count = max(1, int(share * len(lengths)))
+    batch = sampler_of(dataset_of(lengths), seed=seed, batch_trajectories=count).next()
+    assert len(set(batch.index.tolist())) == count
+
+
+def test_resegment_gives_fresh_segments_of_the_same_trajectories(make_dataset):
+    sampler = sampler_of(make_dataset([50] * 5), batch_trajectories=3)
+    batch = sampler.next()
+    again = sampler.resegment(batch.index)
+    assert again.index.equal(batch.index) and again.returns.equal(batch.returns)
+    assert not again.time.equal(batch.time)
+
+
+def test_seed_and_saved_state_decide_every_batch(make_dataset):
+    dataset = make_dataset([20] * 30)
+    options = {"batch_trajectories": 4, "segments": 2}
+    sampler, twin = (sampler_of(dataset, seed=5, **options) for _ in range(2))
+    other = sampler_of(dataset, seed=6, **options)
+    first = sampler.next()
+    assert first.observations.equal(twin.next().observations)
+    assert not first.observations.equal(other.next().observations)
+    state = json.loads(json.dumps(sampler.state_dict()))
+    expected = [sampler.next(), sampler.resegment(first.index), sampler.next()]
+    other.load_state_dict(state)
+    resumed = [other.next(), other.resegment(first.index), other.next()]
+    for a, b in zip(expected, resumed, strict=True):
+        assert a.index.equal(b.index) and a.observations.equal(b.observations)
+
+
+def test_impossible_requests_are_refused(make_dataset):
+    dataset = make_dataset([5, 5])
+    with pytest.raises(ValueError, match=r"is 3, but arrays has 2 trajectories.*set it to 2"):
+        sampler_of(dataset, batch_trajectories=3)
+    with pytest.raises(ValueError, match="context is 0"):
+        sampler_of(dataset, context=0)
+    with pytest.raises(ValueError, match="segment_steps=0"):
+        SamplerConfig(segment_steps=0)
+    with pytest.raises(ValueError, match=r"sampler\.spread is 'odd'"):
+        SamplerConfig(spread="odd")
+
+
+def test_a_batch_costs_milliseconds():
+    rng = np.random.default_rng(0)
+    dataset = dataset_of(rng.integers(1, 100, 20_000).tolist())
+    sampler = sampler_of(dataset, context=12, batch_trajectories=64, segments=8, segment_steps=13)
+    sampler.next()
+    start = time.process_time()
+    for _ in range(50):
+        sampler.next()
+    assert (time.process_time() - start) / 50 < 0.01  # measured 0.001 s on one core

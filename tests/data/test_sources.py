@@ -1,0 +1,183 @@
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from lpt.data import DatasetConfig, Provenance, find_task, load, write_d4rl, write_minari, write_npz
+from lpt.data.regenerate import final_observations, regenerate
+from lpt.data.sources import data_folder, regenerated_path
+from lpt.data.tasks import TASKS
+
+STEPS = 3000
+
+
+def test_auto_regenerates_once_and_says_so(folders, capsys):
+    lines = []
+    first = load("maze2d-umaze", steps=STEPS, log=lines.append)
+    again = load("maze2d-umaze-v1", steps=STEPS)
+    path = regenerated_path(TASKS["maze2d-umaze"], STEPS)
+    assert path.parent == data_folder() == folders / "lpt" and path.is_file()
+    assert len(lines) == 1 and "regenerated now, 3000 steps with seed 0" in lines[0]
+    assert "no D4RL file in" in lines[0]
+    assert "regenerated before" in capsys.readouterr().out
+    assert first.provenance == again.provenance
+    record = first.provenance
+    assert (record.source, record.id) == ("regenerated", "maze2d-umaze")
+    assert record.env_id == "lpt_envs:lpt/Maze2D-umaze-v1" and first.config.horizon == 300
+    assert record.details["seed"] == 0 and record.details["noise"] == 0.5
+    assert record.details["maze"] == "umaze" and "mujoco" in record.details["versions"]
+
+
+def test_a_d4rl_file_comes_first(make_dataset, folders):
+    load("maze2d-umaze", steps=STEPS, log=None)  # a regenerated file is there as well
+    for name in TASKS["maze2d-umaze"].files[::-1]:
+        write_d4rl(folders / "d4rl" / name, make_dataset([len(name)]))
+        lines = []
+        dataset = load("maze2d-umaze", log=lines.append)
+        assert name in lines[0] and "found in the D4RL cache" in lines[0]
+        assert dataset.provenance.source == "d4rl" and dataset.num_steps == len(name)
+        assert dataset.provenance.details["path"] == str(folders / "d4rl" / name)
+    assert load("maze2d-umaze", source="d4rl", log=None).provenance.source == "d4rl"
+    assert load("maze2d-umaze", source="regenerated", steps=STEPS, log=None).obs_dim == 4
+
+
+def test_regenerated_data_say_so_wherever_they_lie(folders):
+    load("maze2d-umaze", steps=STEPS, log=None)
+    shutil.copy(
+        regenerated_path(TASKS["maze2d-umaze"], STEPS), folders / "d4rl/maze2d-umaze-v1.hdf5"
+    )
+    assert load("maze2d-umaze", source="d4rl", log=None).provenance.source == "regenerated"
+
+
+def test_d4rl_without_a_file_says_where_to_put_it(folders):
+    with pytest.raises(FileNotFoundError, match=r"maze2d-umaze-sparse-v1\.hdf5.*Put the file"):
+        load("maze2d-umaze", source="d4rl")
+    with pytest.raises(FileNotFoundError, match=r"hopper_medium_replay-v2\.hdf5.*D4RL_DATASET_DIR"):
+        load("hopper-medium-replay")
+    with pytest.raises(FileNotFoundError, match="Put the file"):
+        load("hopper-medium", source="regenerated")
+
+
+def test_paths_with_and_without_a_task(make_dataset, folders):
+    path = folders / "mine.npz"
+    write_npz(path, make_dataset([4, 5], provenance=Provenance("npz", "own")))
+    alone = load(path, log=None)
+    assert alone.provenance.id == "own" and alone.provenance.env_id is None
+    lines = []
+    held = DatasetConfig(returns="held")
+    tasked = load("maze2d-umaze", held, str(path), log=lines.append)
+    assert "mine.npz (the path given)" in lines[0]
+    assert (tasked.provenance.source, tasked.provenance.id) == ("npz", "maze2d-umaze")
+    assert tasked.provenance.env_id == "lpt_envs:lpt/Maze2D-umaze-v1"
+    assert tasked.config.horizon == 300
+    assert alone.provenance.fingerprint == tasked.provenance.fingerprint
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        load(folders / "absent.npz", log=None)
+
+
+def test_minari_by_every_spelling(make_dataset, folders):
+    write_minari("lpt/mine-v0", make_dataset([4, 5]))
+    for name, source in [
+        ("lpt/mine-v0", "auto"),
+        ("minari:lpt/mine-v0", "auto"),
+        ("lpt/mine-v0", "minari"),
+        ("maze2d-umaze", "minari:lpt/mine-v0"),
+        ("maze2d-umaze", "lpt/mine-v0"),
+    ]:
+        lines = []
+        dataset = load(name, source=source, log=lines.append)
+        assert dataset.provenance.source == "minari" and "lpt/mine-v0" in lines[0]
+        expected = "maze2d-umaze" if name == "maze2d-umaze" else "lpt/mine-v0"
+        assert dataset.provenance.id == expected
+
+
+def test_unknown_names_and_sources(folders):
+    with pytest.raises(ValueError, match=r"'maze2d-umazz' is no known task \(did you mean"):
+        load("maze2d-umazz")
+    with pytest.raises(ValueError, match=r"no known task"):
+        load("maze2d-umaze-v0")  # other data than v1
+    with pytest.raises(ValueError, match="source 'cloud': expected auto, d4rl"):
+        load("maze2d-umaze", source="cloud")
+
+
+def test_dropped_trajectories_are_reported(make_dataset, folders):
+    path = folders / "mine.npz"
+    write_npz(path, make_dataset([4, 5, 1]))
+    lines = []
+    load(path, DatasetConfig(min_length=5), log=lines.append)
+    assert lines[-1] == "data: dropped 2 trajectories under 5 steps"
+
+
+def test_task_names():
+    umaze = find_task("maze2d-umaze")
+    assert umaze is find_task("maze2d-umaze-v1") is find_task("maze2d-umaze-sparse-v1")
+    assert umaze.files == ("maze2d-umaze-sparse-v1.hdf5", "maze2d-umaze-v1.hdf5")
+    assert find_task("maze2d-large-dense").files == ("maze2d-large-dense-v1.hdf5",)
+    assert [TASKS[f"maze2d-{m}"].steps for m in ("umaze", "medium", "large")] == [
+        1_000_000,
+        2_000_000,
+        4_000_000,
+    ]
+    assert find_task("hopper-medium-v0") is None and find_task("") is None
+
+
+def test_every_task_names_a_registered_environment():
+    import gymnasium
+
+    import lpt_envs  # noqa: F401
+
+    for task in TASKS.values():
+        spec = gymnasium.spec(task.env_id.removeprefix("lpt_envs:"))
+        assert spec.max_episode_steps == task.horizon
+
+
+def test_regeneration_is_deterministic_in_its_seed():
+    task = TASKS["maze2d-umaze"]
+    (a, _), (b, _), (c, _) = (regenerate(task, steps=STEPS, seed=s) for s in (3, 3, 4))
+    assert all(np.array_equal(a[key], b[key]) for key in a)
+    assert not np.array_equal(a["actions"], c["actions"])
+    with pytest.raises(ValueError, match="cannot be regenerated"):
+        regenerate(TASKS["hopper-medium"])
+
+
+def test_dense_rewards_are_read_from_the_stored_observation():
+    arrays, record = regenerate(TASKS["maze2d-umaze-dense"], steps=STEPS)
+    goal = np.array([1, 1])
+    distance = np.linalg.norm(arrays["observations"][:, :2] - goal, axis=1)
+    np.testing.assert_allclose(arrays["rewards"], np.exp(-distance), rtol=1e-5)
+    assert record.details["reward"] == "dense"
+    assert record.env_id == "lpt_envs:lpt/Maze2D-umaze-dense-v1"
+
+
+def test_final_observations_are_the_ones_that_followed():
+    arrays, _ = regenerate(TASKS["maze2d-umaze"], steps=STEPS)
+    offsets = np.concatenate([[0], np.flatnonzero(arrays["timeouts"]) + 1])
+    final = final_observations(arrays, offsets)
+    last = arrays["observations"][offsets[1:] - 1]
+    moved = np.linalg.norm(final - last, axis=1)[:-1]
+    assert 0 < moved.max() < 1.0  # one step on, though the next row repeats the observation
+    np.testing.assert_array_equal(arrays["observations"][offsets[1:-1]], last[:-1])
+    ends_with_data = final_observations(
+        {key: array[: offsets[1]] for key, array in arrays.items()}, offsets[:2]
+    )
+    np.testing.assert_array_equal(ends_with_data, last[:1])
+
+
+def test_the_regenerated_file_has_d4rls_keys(folders):
+    load("maze2d-umaze", steps=STEPS, log=None)
+    with h5py.File(regenerated_path(TASKS["maze2d-umaze"], STEPS)) as file:
+        keys = []
+        file.visititems(lambda name, node: keys.append(name) if hasattr(node, "shape") else None)
+        assert sorted(keys) == [
+            "actions",
+            "infos/goal",
+            "infos/qpos",
+            "infos/qvel",
+            "observations",
+            "rewards",
+            "terminals",
+            "timeouts",
+        ]
+        assert file["observations"].shape == (STEPS, 4)
+        assert file.attrs["generator"] == "lpt_envs.waypoint.generate" and file.attrs["seed"] == 0

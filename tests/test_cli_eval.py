@@ -1,0 +1,174 @@
+"""lpt-eval from a saved run to table, JSON, figures and film; users' errors in one line."""
+
+import dataclasses
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from small_policies import make_metadata, make_model
+
+from lpt.checkpoint import save_checkpoint, save_policy
+from lpt.cli.eval import main
+from lpt.video import record_video
+
+FIGURES = Path(__file__).parents[1] / "scripts" / "figures.py"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder as lpt-train leaves it."""
+    folder = tmp_path_factory.mktemp("runs") / "amortised-seed3"
+    model = make_model()
+    config = {
+        "model": dataclasses.asdict(model.config),
+        "planning": {"steps": 2, "weight": 5.0},
+        "evaluation": {"target": 40.0, "episodes": 4, "seed": 7, "sweep": [0.0, 40.0, 80.0]},
+    }
+    metadata = make_metadata(config=config)
+    save_checkpoint(folder, 10, model.state_dict(), metadata, {}, {"wall_seconds": 12.5})
+    save_policy(folder / "best", make_model(seed=1).state_dict(), metadata)
+    rng = np.random.default_rng(0)
+    with open(folder / "evaluations.jsonl", "w") as file:
+        for step in (5, 10):
+            returns = rng.uniform(0, 300, 20).tolist()
+            record = {"step": step, "returns": returns, "score": 50.0, "target": 40, "weight": 5}
+            file.write(json.dumps(record) + "\n")
+        file.write('{"step": 15, "ret')  # a killed run
+    return folder
+
+
+def is_drawn(path: Path) -> bool:
+    """The file is an image with more than a few colours."""
+    image = matplotlib.image.imread(path)
+    return image.shape[0] > 200 and len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 20
+
+
+def test_table_json_and_figure(run, tmp_path, capsys):
+    out, plot = tmp_path / "a" / "out.json", tmp_path / "b" / "maze.png"
+    assert main([str(run), "--out", str(out), "--plot", str(plot), "--episodes", "3"]) == 0
+    text = capsys.readouterr().out
+    assert "maze2d-umaze" in text and "23.85" in text and "ceiling" in text
+    record = json.loads(out.read_text())
+    assert record["algorithm"] == "lpt-ei" and record["last"]["weight"] == 5.0
+    assert len(record["last"]["returns"]) == 3 and record["last"]["seed"] == 7
+    assert record["wall_seconds"] == 12.5 and record["best"] is None
+    assert is_drawn(plot)
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["maze.png", "out.json"]
+
+
+def test_sweep_reports_every_target(run, tmp_path):
+    out, plot = tmp_path / "sweep.json", tmp_path / "sweep.png"
+    arguments = ["--sweep", "--episodes", "2", "--weight", "1", "--stochastic"]
+    assert main([str(run), *arguments, "--out", str(out), "--plot", str(plot)]) == 0
+    record = json.loads(out.read_text())
+    assert [e["target"] for e in record["sweep"]] == [40, 0, 80]
+    assert record["algorithm"] == "lpt" and record["last"]["deterministic"] is False
+    assert is_drawn(plot)
+
+
+def test_the_same_command_gives_the_same_returns(run, tmp_path):
+    returns = []
+    for name, which in (("a", "last"), ("b", "last"), ("c", "best")):
+        out = tmp_path / f"{name}.json"
+        command = [
+            str(run),
+            "--which",
+            which,
+            "--target",
+            "1",
+            "--episodes",
+            "2",
+            "--out",
+            str(out),
+        ]
+        assert main(command) == 0
+        record = json.loads(out.read_text())
+        returns.append((record[which]["returns"], record[which]["predicted_return"]))
+        assert record["best" if which == "last" else "last"] is None
+    assert returns[0] == returns[1] != returns[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{run}/nothing"], "no run at"),
+        (["{run}", "--env-id", "CartPole-v1"], "trained on continuous actions of 2"),
+        (["{run}", "--env-id", "NoSuch-v1"], "cannot make the environment 'NoSuch-v1'"),
+        (["{run}", "--episodes", "0"], "evaluation.episodes=0 must be at least 1"),
+        (["{run}", "--weight", "-1"], "planning.weight=-1.0 must be positive"),
+        (["{run}", "--plot", "plot.docx"], "end its name in .png"),
+        (["{run}", "--video", "film.avi"], "end its name in .mp4"),
+        (["{run}", "--out", __file__], "is there already"),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_two(run, capsys, arguments, message):
+    assert main([a.format(run=run) for a in arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("lpt-eval: ") and message in error and "\n" not in error
+
+
+def test_help_explains_every_option(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for flag in ("--episodes", "--target", "--weight", "--sweep", "--video", "--plot", "--out"):
+        assert flag in text
+
+
+def test_as_a_command_an_error_has_no_traceback(run):
+    command = [sys.executable, "-m", "lpt.cli.eval", str(run / "x")]
+    failed = subprocess.run(command, capture_output=True, text=True)
+    assert failed.returncode == 2 and failed.stderr.startswith("lpt-eval: no run at")
+
+
+def test_film(run, tmp_path, monkeypatch):
+    from lpt.policy import LPTPolicy
+
+    policy = LPTPolicy.load(run)
+    path = tmp_path / "film.gif"
+    try:
+        returns = record_video(policy, path, max_frames=10)
+    except ValueError as error:
+        assert "cannot be rendered on this machine" in str(error)
+        pytest.skip(str(error))
+    assert len(returns) == 1 and path.stat().st_size > 1000
+
+
+def test_a_missing_video_extra_says_what_to_install(run, tmp_path, capsys, monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "imageio" else real(name)
+    )
+    assert main([str(run), "--episodes", "1", "--video", str(tmp_path / "film.mp4")]) == 2
+    assert "pip install 'lpt-toolkit[video]'" in capsys.readouterr().err
+
+
+def test_figures_script(run, tmp_path, capsys):
+    spec = importlib.util.spec_from_file_location("figures", FIGURES)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    def figures(*arguments):
+        return script.main(list(map(str, arguments)))
+
+    assert figures("curves", tmp_path / "curve.png", run) == 0
+    plans = tmp_path / "plans.png"
+    assert figures("plan-space", plans, run, "--per-target", 2, "--targets", 0, 40) == 0
+    assert is_drawn(tmp_path / "curve.png") and is_drawn(plans)
+    main([str(run), "--episodes", "2", "--out", str(tmp_path / "results/t/lpt-ei/seed3.json")])
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- results: made by scripts/figures.py table -->\nold\n"
+                      "<!-- end of results -->\nafter\n")  # fmt: skip
+    assert figures("table", "--results", tmp_path / "results", "--into", readme) == 0
+    text = readme.read_text()
+    assert "| maze2d-umaze | lpt-ei | 40, 5 | 1 x 2 |" in text and "old" not in text
+    assert text.startswith("before\n") and text.endswith("after\n")
+    capsys.readouterr()
+    assert figures("table", "--results", tmp_path / "nothing") == 2
+    assert capsys.readouterr().err.startswith("figures: no results")

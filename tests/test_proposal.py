@@ -1,0 +1,67 @@
+"""The proposal reads a fair overview of a trajectory and gives a proper Gaussian."""
+
+import numpy as np
+import pytest
+import torch
+
+from lpt.model import Spaces
+from lpt.proposal import Proposal, ProposalConfig, overview
+
+
+def test_overview_spreads_evenly_from_the_first_step_to_the_last(dataset):
+    index = np.array([3, 7])
+    glance = overview(dataset, index, 5)
+    assert glance.shape == (2, 5, 3 + 2 + 1) and glance.dtype == torch.float32
+    for row, i in enumerate(index):
+        trajectory = dataset.trajectory(i)
+        steps = np.rint(np.linspace(0, len(trajectory) - 1, 5)).astype(int)
+        state = (
+            trajectory.observations[steps] - dataset.observation_mean
+        ) / dataset.observation_std
+        np.testing.assert_allclose(glance[row, :, :3], state, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(glance[row, :, 3:5], trajectory.actions[steps])
+        np.testing.assert_allclose(glance[row, :, 5], steps / dataset.lengths.max(), rtol=1e-6)
+
+
+def test_overview_stays_within_a_trajectory_shorter_than_itself(dataset):
+    glance = overview(dataset, np.array([0, 1]), 6)  # of one step and of two
+    first = dataset.trajectory(0)
+    np.testing.assert_array_equal(glance[0, :, 3:5], np.repeat(first.actions, 6, axis=0))
+    assert glance[1, 0, 5] == 0 and glance[1, -1, 5] == pytest.approx(1 / dataset.lengths.max())
+
+
+def test_overview_of_discrete_actions_is_one_hot(discrete_dataset):
+    glance = overview(discrete_dataset, np.arange(16), 4)
+    one_hot = glance[..., 3:8]
+    assert glance.shape == (16, 4, 3 + 5 + 1)
+    assert (one_hot.sum(-1) == 1).all() and ((one_hot == 0) | (one_hot == 1)).all()
+    first = discrete_dataset.actions[discrete_dataset.offsets[:-1]]
+    np.testing.assert_array_equal(one_hot[:, 0].argmax(-1), first)
+
+
+def make_proposal():
+    torch.manual_seed(0)
+    spaces = Spaces(observation_dim=3, action_dim=2, discrete=False)
+    return Proposal(ProposalConfig(steps=4, width=16, layers=1, heads=2), spaces, (2, 8))
+
+
+def test_gaussian_is_shaped_bounded_and_reads_trajectory_and_return():
+    proposal = make_proposal()
+    glance, returns = torch.randn(5, 4, 6), torch.randn(5)
+    with torch.no_grad():
+        mean, std = proposal(glance, returns)
+        assert mean.shape == std.shape == (5, 2, 8)
+        assert not torch.allclose(mean, proposal(glance, returns + 1)[0])
+        for place in (0, 3):
+            changed = glance.clone()
+            changed[:, place] += 1
+            assert not torch.allclose(mean, proposal(changed, returns)[0])
+        alone = proposal(glance[2:3], returns[2:3])[0]
+        torch.testing.assert_close(alone, mean[2:3], rtol=1e-4, atol=1e-5)
+        far = proposal(1e4 * glance, 1e4 * returns)[1]
+    assert (far >= np.exp(-6.001)).all() and (far <= np.exp(1.001)).all()
+
+
+def test_proposal_starts_near_the_prior():
+    mean, std = make_proposal()(torch.randn(64, 4, 6), torch.randn(64))
+    assert mean.abs().mean() < 1 and 0.3 < std.mean() < 3
