@@ -3,8 +3,8 @@
 Shape legend: ``B`` batch, ``T`` time, ``D`` width, ``H`` heads, ``d = D / H``, ``N`` plan tokens.
 
 A layer with window ``w`` lets step ``t`` see steps ``t-w+1 .. t``. Stacked layers see further:
-``n`` layers of windows ``w_1 .. w_n`` see ``1 + sum(w_i - 1)`` steps. :func:`layer_windows` shares a
-context of ``K`` steps among the layers so that this total is exactly ``K``, which makes the
+``n`` layers of windows ``w_1 .. w_n`` see ``1 + sum(w_i - 1)`` steps. :func:`layer_windows` shares
+a context of ``K`` steps among the layers so that this total is exactly ``K``, which makes the
 factorisation ``p(a_t | s_{t-K+1:t}, ...)`` exact, and makes training on a segment with ``K - 1``
 steps of burn-in, training on a whole trajectory, and a rolling cache of ``w_i`` steps the same
 function of the history.
@@ -138,7 +138,7 @@ class BandedSelfAttention(nn.Module):
         return StepCache(batch, self.heads, self.window, width, self.out.weight)
 
     def step(self, x: Tensor, cache: StepCache, age: Tensor) -> Tensor:
-        """One step ``[B, 1, D] -> [B, 1, D]``; ``age`` ``[B]`` counts an episode's earlier steps."""
+        """One step ``[B, 1, D] -> [B, 1, D]``; ``age`` ``[B]``: the episode's steps before it."""
         q, k, v = self._project(x)
         cache.push(k, v)
         if self.window == 1:

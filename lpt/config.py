@@ -36,6 +36,8 @@ class TrainingConfig:
     """Updates of linear warm-up; afterwards the rate falls linearly to zero."""
     gradient_clip: float = 1.0
     """Largest norm of the parameters' gradient (loss in nats a step)."""
+    observation_noise: float = 0.0
+    """Standard deviation of noise added to standardised observations while learning."""
     average: float = 0.998
     """Decay of the averaged weights that the policy uses; 0 uses the raw weights."""
     log_every: int = 100

@@ -170,6 +170,7 @@ def fit_gaussian(
     steps: int,
     step_size: float,
     generator: torch.Generator,
+    samples: int = 1,
 ) -> GaussianFit:
     """Variational inference: minimise ``E_q[E(z0)] - H(q)`` over a diagonal Gaussian by Adam.
 
@@ -183,6 +184,8 @@ def fit_gaussian(
         steps: Adam steps.
         step_size: Adam's learning rate at the first step.
         generator: source of the samples.
+        samples: S, draws a step; above 1 they come in pairs of opposite noise, and the energy is
+            called with ``S * B`` rows, the whole batch once for each draw.
     """
     mean = mean.detach().clone().requires_grad_()
     log_std = std.detach().log().requires_grad_()
@@ -191,12 +194,19 @@ def fit_gaussian(
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = step_size * (1.0 - 0.9 * step / steps)
         with torch.enable_grad():
-            value = energy(mean + log_std.exp() * noise_like(mean, generator))
+            noise = _opposite_noise(mean, samples, generator)
+            value = energy((mean + log_std.exp() * noise).flatten(0, 1)).view(samples, -1).mean(0)
             loss = value.sum() - log_std.sum()
             mean.grad, log_std.grad = torch.autograd.grad(loss, (mean, log_std))
         optimizer.step()
         trace.append(value.detach())
     return GaussianFit(mean.detach(), log_std.detach().exp(), _stack(trace, mean))
+
+
+def _opposite_noise(like: Tensor, samples: int, generator: torch.Generator) -> Tensor:
+    """``[S, B, N, D]`` normal noise in pairs of opposite sign, whose odd errors cancel."""
+    half = torch.stack([noise_like(like, generator) for _ in range((samples + 1) // 2)])
+    return torch.cat((half, -half))[:samples]
 
 
 def gaussian_kl(mean: Tensor, std: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
     z0 ~ Normal(0, I)                                        prior noise         [B, N, D]
     z  = U_alpha(z0)                                         latent plan         [B, N, D]
-    a_t ~ p_beta(a_t | s_{t-K+1:t}, a_{t-K+1:t-1}, z)        trajectory generator
+    a_t ~ p_beta(a_t | s_{t-K+1:t}, a_{t-K:t-1}, z)          trajectory generator
     y  ~ Normal(r_gamma(z), sigma_y^2)                       return predictor
 
     log p(tau, y, z0) = log p(z0) + sum_t log p_beta(a_t | ..., z) + log p_gamma(y | z)
@@ -10,8 +10,8 @@
 Everything is in nats; the chain's energy and the training loss are this one log joint. Given ``z``,
 trajectory and return are independent, and no reward ever enters the generator.
 
-Shape legend: ``B`` batch of trajectories, ``M`` segments of each, ``T`` time, ``K`` context length in
-environment steps, ``N`` plan tokens, ``D`` width.
+Shape legend: ``B`` batch of trajectories, ``M`` segments of each, ``T`` time, ``K`` context length
+in environment steps, ``N`` plan tokens, ``D`` width.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, plan: tuple[Tensor, Tensor], memory: tuple[StepCache, Tensor] | None = None
     ) -> Tensor:
-        """One block over ``[B*M, T, D]``; with a ``memory`` (cache, age) over one step ``[B, 1, D]``.
+        """One block over ``[B*M, T, D]``; with a ``memory`` (cache, age) over a step ``[B, 1, D]``.
 
-        ``plan`` holds keys and values ``[B, H, N, d]``; the ``M`` segments of a trajectory share them.
+        ``plan`` holds keys and values ``[B, H, N, d]``, shared by a trajectory's ``M`` segments.
         """
         normed = self.norm_self(x)
         if memory is None:
@@ -130,7 +130,7 @@ class RolloutCache:
 
 
 class TrajectoryGenerator(nn.Module):
-    """``p_beta(a_t | s_{t-K+1:t}, a_{t-K+1:t-1}, z)``: one token a step, of (s_t, a_{t-1}).
+    """``p_beta(a_t | s_{t-K+1:t}, a_{t-K:t-1}, z)``: one token a step, of (s_t, a_{t-1}).
 
     Token ``t``'s output predicts ``a_t``; the token holds no information on ``a_t`` itself, and
     the same tokens are seen in learning, in the chains and at rollout.
@@ -171,7 +171,7 @@ class TrajectoryGenerator(nn.Module):
         return RolloutCache(self.plan_memory(z), caches, torch.zeros_like(z[:, 0, 0]).long())
 
     def step(self, cache: RolloutCache, observation: Tensor, previous_action: Tensor) -> Tensor:
-        """Head outputs ``[B, act]`` of one more step ``[B, obs]``, ``[B, act]`` of every episode."""
+        """Head outputs ``[B, act]`` of one more step ``[B, obs]``, ``[B, act]`` of each episode."""
         # An episode's first token never carries an action, whatever the caller remembered.
         previous_action = previous_action * (cache.age > 0)[:, None]
         x = self.embed(observation, previous_action)[:, None]

@@ -12,8 +12,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lpt.inference import adjusted_langevin, fit_gaussian, noise_like
+from lpt.inference import Energy, GaussianFit, adjusted_langevin, fit_gaussian, noise_like
 from lpt.model import LatentPlanTransformer
+
+SAMPLES = 16
+"""Draws in each step of a variational fit: with one, a stiff energy drowns in their noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,7 @@ class PlanningConfig:
     """'langevin': a sample by adjusted Langevin; 'variational': a Gaussian fitted by Adam."""
     weight: float = 1.0
     """w, power of the return's likelihood; above 1 the plan leans towards the target (LPT-EI)."""
-    steps: int = 100
+    steps: int = 200
     """Langevin or Adam steps."""
     step_size: float = 0.1
     """First Langevin step size (adapted for each chain) or Adam's learning rate."""
@@ -85,23 +88,48 @@ def _plan(
     config: PlanningConfig,
     generator: torch.Generator,
 ) -> Plan:
-    def energy(z0: Tensor) -> Tensor:
-        z = model.plan_from_noise(z0)
-        return -model.log_prior(z0) - config.weight * model.log_return(z, targets)
-
-    start = torch.zeros(len(targets), *model.plan_shape, device=targets.device)
     acceptance = 1.0
     if config.method == "langevin":
-        start = noise_like(start, generator)
+        start = noise_like(targets.new_zeros(len(targets), *model.plan_shape), generator)
+        energy = plan_energy(model, targets, config.weight)
         chain = adjusted_langevin(energy, start, config.steps, config.step_size, generator)
         z0, energies, acceptance = chain.z0, chain.energies, chain.acceptance
     else:
-        fit = fit_gaussian(
-            energy, start, start + 0.5, config.steps, config.step_size, generator
-        )
+        fit = _fit(model, targets, config, generator)
         z0, energies = fit.mean, fit.energies
         if config.sample:
             z0 = z0 + fit.std * noise_like(z0, generator)
     with torch.no_grad():
         z = model.plan_from_noise(z0)
         return Plan(z0, z, model.predicted_return(z), energies, acceptance)
+
+
+def plan_energy(model: LatentPlanTransformer, targets: Tensor, weight: float) -> Energy:
+    """``-log p(z0) - w log p_gamma(y | z)``; rows beyond ``[B]`` targets go through them again."""
+
+    def energy(z0: Tensor) -> Tensor:
+        z, y = model.plan_from_noise(z0), targets.repeat(len(z0) // len(targets))
+        return -model.log_prior(z0) - weight * model.log_return(z, y)
+
+    return energy
+
+
+def _fit(
+    model: LatentPlanTransformer,
+    targets: Tensor,
+    config: PlanningConfig,
+    generator: torch.Generator,
+) -> GaussianFit:
+    """One Gaussian for each different target; episodes of one target share it."""
+    different, which = targets.unique(return_inverse=True)
+    start = targets.new_zeros(len(different), *model.plan_shape)
+    fit = fit_gaussian(
+        plan_energy(model, different, config.weight),
+        start,
+        start + 0.5,
+        config.steps,
+        config.step_size,
+        generator,
+        samples=SAMPLES,
+    )
+    return GaussianFit(fit.mean[which], fit.std[which], fit.energies[:, which])

@@ -1,13 +1,14 @@
 """The amortised proposal ``q(z0 | tau, y)``: where a chain starts, learnt by the evidence bound.
 
-A small bidirectional Transformer reads an overview of the trajectory, a few steps spread evenly over
-it, and gives a diagonal Gaussian over the prior noise. Its sample is the start of the chain (or,
-with no Langevin steps, the posterior sample itself).
+A small bidirectional Transformer reads an overview of the trajectory, a few steps spread evenly
+over it, and gives a diagonal Gaussian over the prior noise. Its sample is the start of the chain
+(or, with no Langevin steps, the posterior sample itself).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,7 +23,13 @@ class ProposalConfig:
     """Sizes of the proposal network."""
 
     steps: int = 24
-    """Steps of the overview it reads, spread evenly over the trajectory."""
+    """Steps of the overview it reads, spread evenly over what it may see."""
+    view: Literal["whole", "end"] = "whole"
+    """'end': it sees the trajectory only from a random step on. A plan inferred without the start
+    cannot depend on it, and so serves other starts too (stitching)."""
+    reads_return: bool = True
+    """Whether it sees y. A return that also tells the start (through the length) would let it in
+    again where the view is 'end'."""
     width: int = 64
     """Model width."""
     layers: int = 2
@@ -31,37 +38,45 @@ class ProposalConfig:
     """Attention heads."""
 
 
-def overview(dataset: TrajectoryDataset, index: np.ndarray, steps: int) -> Tensor:
-    """A few steps spread evenly over each trajectory, first and last included.
+def overview(
+    dataset: TrajectoryDataset,
+    index: np.ndarray,
+    config: ProposalConfig,
+    generator: torch.Generator,
+) -> Tensor:
+    """A few steps spread evenly over each trajectory, or over its end from a random step on.
 
     Args:
         dataset: the trajectories.
         index: ``[B]`` trajectory numbers.
-        steps: ``P``, steps read of each.
+        config: number of steps ``P`` and what may be seen.
+        generator: draws where each view begins (``view='end'``); on the CPU.
 
     Returns:
         ``[B, P, obs + act + 1]``: standardised state, action (one-hot if discrete), and the step's
-        number in units of the longest trajectory, so that lengths can be told apart.
+        number in units of the longest trajectory, so that lengths can be told apart (zero where
+        the start is hidden).
     """
-    share = np.linspace(0.0, 1.0, steps)
+    share = np.linspace(0.0, 1.0, config.steps)[None, :]
+    if config.view == "end":
+        begin = torch.rand(len(index), 1, generator=generator).numpy()
+        share = begin + (1.0 - begin) * share
     step = np.rint(share * (dataset.lengths[index, None] - 1)).astype(np.int64)
     row = dataset.offsets[index, None] + step
     state = (dataset.observations[row] - dataset.observation_mean) / dataset.observation_std
     action = dataset.actions[row]
     if dataset.discrete:
         action = np.eye(dataset.action_dim, dtype=np.float32)[action]
-    time = (step / dataset.lengths.max())[..., None]
+    time = (step / dataset.lengths.max() * (config.view == "whole"))[..., None]
     return torch.from_numpy(np.concatenate((state, action, time), axis=-1).astype(np.float32))
 
 
 class Proposal(nn.Module):
     """Diagonal Gaussian over ``z0`` ``[B, N, D]`` given a trajectory's overview and return."""
 
-    def __init__(
-        self, config: ProposalConfig, spaces: Spaces, plan_shape: tuple[int, int]
-    ) -> None:
+    def __init__(self, config: ProposalConfig, spaces: Spaces, plan_shape: tuple[int, int]) -> None:
         super().__init__()
-        self.plan_shape = plan_shape
+        self.plan_shape, self.reads_return = plan_shape, config.reads_return
         # (state, action, relative time, return) at each step of the overview.
         self.embed = nn.Linear(spaces.observation_dim + spaces.action_dim + 2, config.width)
         layer = nn.TransformerEncoderLayer(
@@ -87,7 +102,7 @@ class Proposal(nn.Module):
         Returns:
             Mean and standard deviation, each ``[B, N, D]``; deviations lie in [e^-6, e].
         """
-        y = returns[:, None, None].expand(-1, overview.shape[1], 1)
+        y = returns[:, None, None].expand(-1, overview.shape[1], 1) * self.reads_return
         hidden = self.encoder(self.embed(torch.cat((overview, y), dim=-1)))
         mean, log_std = self.head(self.norm(hidden.mean(1))).chunk(2, dim=-1)
         shape = (-1, *self.plan_shape)

@@ -1,12 +1,13 @@
 """A training run: its folder, log, evaluations, checkpoints, and what it prints at the end.
 
-    runs/<task>/<inference>-seed<k>/
-        config.yaml          the resolved configuration
-        checkpoints/         the last two, whole (see lpt.checkpoint)
-        best/                the policy of the best periodic evaluation
-        evaluations.jsonl    one line for each evaluation: the curve of score against updates
-        results/             <task>/<algorithm>/seed<k>.json of the finished run
-        events.out.tfevents  TensorBoard
+The folder, ``runs/<task>/<inference>-seed<k>/``, holds:
+
+- ``config.yaml``: the resolved configuration
+- ``checkpoints/``: the last two, whole (see :mod:`lpt.checkpoint`)
+- ``best/``: the policy of the best periodic evaluation
+- ``evaluations.jsonl``: one line for each evaluation, the curve of score against updates
+- ``results/<task>/<algorithm>/seed<k>.json``: of the finished run
+- ``events.out.tfevents...``: TensorBoard
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from lpt.checkpoint import (
+    Which,
     latest_checkpoint,
     load_policy_files,
     load_training_state,
@@ -36,7 +38,7 @@ from lpt.checkpoint import (
 )
 from lpt.checks import find_device
 from lpt.config import Config, from_dict, to_dict
-from lpt.data import TrajectoryDataset, load
+from lpt.data import load
 from lpt.evaluation import Evaluation, evaluate
 from lpt.metadata import PolicyMetadata
 from lpt.policy import LPTPolicy
@@ -279,7 +281,7 @@ class Run:
             )
         print_evaluations(self.config.env, rows)
 
-    def _final(self, which: str, weight: float) -> Evaluation:
+    def _final(self, which: Which, weight: float) -> Evaluation:
         policy = LPTPolicy.load(self.folder, which=which, device=str(self.trainer.device))
         settings = self.config.evaluation
         assert self.env_id is not None

@@ -7,7 +7,8 @@ only divided by the mean length of a trajectory, so that it reads as nats a step
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 from lpt.chains import Chains
 from lpt.config import Config
 from lpt.data import Batch, TrajectoryDataset, TrajectorySampler
+from lpt.inference import noise_like
 from lpt.model import LatentPlanTransformer, Spaces
 from lpt.posterior import Posterior, PosteriorSample
 from lpt.proposal import Proposal, overview
@@ -29,7 +31,7 @@ def spaces_of(dataset: TrajectoryDataset) -> Spaces:
 
 
 class Trainer:
-    """Model, posterior, optimiser and data, one :meth:`update` at a time; saved and resumed whole."""
+    """Model, posterior, optimiser and data, one :meth:`update` at a time; saved and resumed."""
 
     def __init__(self, config: Config, dataset: TrajectoryDataset, device: torch.device) -> None:
         """Build everything from one seed.
@@ -46,6 +48,7 @@ class Trainer:
         self.model = LatentPlanTransformer(config.model, spaces).to(device)
         proposal = Proposal(config.proposal, spaces, self.model.plan_shape).to(device)
         self.noise = torch.Generator(device).manual_seed(config.seed)
+        self.views = torch.Generator().manual_seed(config.seed)
         start = torch.Generator().manual_seed(config.seed + 1)
         chains = Chains(dataset.num_trajectories, self.model.plan_shape, start)
         self.posterior = Posterior(config.inference, config.posterior, chains, proposal)
@@ -60,14 +63,13 @@ class Trainer:
     @property
     def policy_model(self) -> LatentPlanTransformer:
         """The model with averaged weights, which the policy uses."""
-        return self.average.module
+        return cast(LatentPlanTransformer, self.average.module)
 
     def update(self) -> dict[str, Any]:
         """One parameter update; returns its scalars (tensors are left on the device)."""
         self._set_learning_rate()
-        batch = self.sampler.next()
         weight = self.config.posterior.weight_at(self.step)
-        batch = batch.to(self.device)
+        batch = self._with_noise(self.sampler.next().to(self.device))
         posterior = self._infer(batch, weight)
         self.model.train()
         log_actions, log_return = self._log_likelihood(posterior.z0, batch)
@@ -119,8 +121,8 @@ class Trainer:
         }
 
     def _infer(self, batch: Batch, prior_weight: float) -> PosteriorSample:
-        steps = self.config.proposal.steps
-        glance = overview(self.dataset, batch.index.cpu().numpy(), steps).to(self.device)
+        index = batch.index.cpu().numpy()
+        glance = overview(self.dataset, index, self.config.proposal, self.views).to(self.device)
 
         def energy(z0: Tensor) -> Tensor:
             log_actions, log_return = self._log_likelihood(z0, batch)
@@ -131,8 +133,16 @@ class Trainer:
             energy, batch.index.cpu(), glance, batch.returns, prior_weight, self.noise
         )
 
+    def _with_noise(self, batch: Batch) -> Batch:
+        """The batch with noise on what the generator sees, so that it learns smooth answers."""
+        std = self.config.training.observation_noise
+        if std == 0:
+            return batch
+        noise = noise_like(batch.observations, self.noise)
+        return replace(batch, observations=batch.observations + std * noise)
+
     def _log_likelihood(self, z0: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """``log p_beta(tau | z)`` (or its estimate) and ``log p_gamma(y | z)``, each ``[B]`` nats."""
+        """``log p_beta(tau | z)`` (or its estimate) and ``log p_gamma(y | z)``, ``[B]`` nats."""
         z = self.model.plan_from_noise(z0)
         log_actions = self.model.log_actions(
             z, batch.observations, batch.previous_actions, batch.actions, batch.weight
@@ -153,6 +163,7 @@ class Trainer:
                 {"params": groups[False], "weight_decay": 0.0},
             ],
             lr=config.learning_rate,
+            fused=self.device.type in ("cpu", "cuda"),
         )
 
     def _set_learning_rate(self) -> None:
@@ -176,8 +187,11 @@ class Trainer:
             **_prefixed("chains", self.posterior.chains.state_dict()),
             "preconditioner": self.posterior.preconditioner.mean_square,
             "rng.noise": self.noise.get_state(),
+            "rng.views": self.views.get_state(),
             "rng.torch": torch.get_rng_state(),
         }
+        if self.device.type == "cuda":  # dropout draws from the GPU's own generator
+            tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
         for number, slots in self.optimizer.state_dict()["state"].items():
             tensors |= _prefixed(f"optimizer.{number}", slots)
         values = {
@@ -209,7 +223,10 @@ class Trainer:
         whole = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**whole, "state": slots})
         self.noise.set_state(tensors["rng.noise"].cpu())
+        self.views.set_state(tensors["rng.views"].cpu())
         torch.set_rng_state(tensors["rng.torch"].cpu())
+        if self.device.type == "cuda" and "rng.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["rng.cuda"].cpu(), self.device)
         self.sampler.load_state_dict(values["sampler"])
         self.step = values["step"]
 

@@ -49,7 +49,9 @@ class UNetPrior(nn.Module):
         if width == 0:
             return
         if width % 4:
-            raise ValueError(f"model.prior_width={width} must be 0 or a multiple of 4 (norm groups)")
+            raise ValueError(
+                f"model.prior_width={width} must be 0 or a multiple of 4 (norm groups)"
+            )
         channels = [width * m for m in multipliers]
         self.stem = nn.Conv1d(1, channels[0], 3, padding=1)
         self.down = nn.ModuleList(

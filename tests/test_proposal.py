@@ -8,9 +8,14 @@ from lpt.model import Spaces
 from lpt.proposal import Proposal, ProposalConfig, overview
 
 
+def look(data, index, steps, view="whole", seed=0):
+    config = ProposalConfig(steps=steps, view=view)
+    return overview(data, np.asarray(index), config, torch.Generator().manual_seed(seed))
+
+
 def test_overview_spreads_evenly_from_the_first_step_to_the_last(dataset):
-    index = np.array([3, 7])
-    glance = overview(dataset, index, 5)
+    index = [3, 7]
+    glance = look(dataset, index, 5)
     assert glance.shape == (2, 5, 3 + 2 + 1) and glance.dtype == torch.float32
     for row, i in enumerate(index):
         trajectory = dataset.trajectory(i)
@@ -24,14 +29,14 @@ def test_overview_spreads_evenly_from_the_first_step_to_the_last(dataset):
 
 
 def test_overview_stays_within_a_trajectory_shorter_than_itself(dataset):
-    glance = overview(dataset, np.array([0, 1]), 6)  # of one step and of two
+    glance = look(dataset, [0, 1], 6)  # of one step and of two
     first = dataset.trajectory(0)
     np.testing.assert_array_equal(glance[0, :, 3:5], np.repeat(first.actions, 6, axis=0))
     assert glance[1, 0, 5] == 0 and glance[1, -1, 5] == pytest.approx(1 / dataset.lengths.max())
 
 
 def test_overview_of_discrete_actions_is_one_hot(discrete_dataset):
-    glance = overview(discrete_dataset, np.arange(16), 4)
+    glance = look(discrete_dataset, range(16), 4)
     one_hot = glance[..., 3:8]
     assert glance.shape == (16, 4, 3 + 5 + 1)
     assert (one_hot.sum(-1) == 1).all() and ((one_hot == 0) | (one_hot == 1)).all()
@@ -39,10 +44,32 @@ def test_overview_of_discrete_actions_is_one_hot(discrete_dataset):
     np.testing.assert_array_equal(one_hot[:, 0].argmax(-1), first)
 
 
-def make_proposal():
+def test_a_view_of_the_end_hides_the_start_and_the_time(dataset):
+    """300 views of a trajectory of 30 steps: from a random step on, in order, to the last."""
+    glance = look(dataset, [3] * 300, 5, view="end")
+    assert (glance[..., -1] == 0).all()
+    actions = torch.from_numpy(dataset.trajectory(3).actions.copy())
+    steps = (glance[:, :, None, 3:5] == actions).all(-1).int().argmax(-1)  # [300, 5]
+    assert (steps[:, -1] == 29).all() and (steps.diff(dim=1) >= 0).all()
+    first = steps[:, 0].float()
+    assert first.min() < 2 and first.max() > 27 and abs(float(first.mean()) - 14.5) < 3
+    for begin, middle in steps[:, [0, 2]].tolist():
+        assert abs(middle - (begin + 29) / 2) <= 1
+    assert torch.equal(glance, look(dataset, [3] * 300, 5, view="end"))
+    assert not torch.equal(glance, look(dataset, [3] * 300, 5, view="end", seed=1))
+
+
+def make_proposal(**settings):
     torch.manual_seed(0)
     spaces = Spaces(observation_dim=3, action_dim=2, discrete=False)
-    return Proposal(ProposalConfig(steps=4, width=16, layers=1, heads=2), spaces, (2, 8))
+    config = ProposalConfig(steps=4, width=16, layers=1, heads=2, **settings)
+    return Proposal(config, spaces, (2, 8))
+
+
+def test_a_proposal_that_may_not_read_the_return_does_not():
+    proposal, glance = make_proposal(reads_return=False), torch.randn(5, 4, 6)
+    with torch.no_grad():
+        assert torch.equal(proposal(glance, torch.zeros(5))[0], proposal(glance, torch.ones(5))[0])
 
 
 def test_gaussian_is_shaped_bounded_and_reads_trajectory_and_return():

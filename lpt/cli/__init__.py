@@ -1,0 +1,1 @@
+"""The commands lpt-train, lpt-eval and lpt-data."""

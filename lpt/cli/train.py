@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import tyro
 
@@ -15,6 +16,9 @@ DESCRIPTION = """Train a Latent Plan Transformer and evaluate its last checkpoin
 --env NAME takes the task's preset; every field below can be overridden. Known tasks: {tasks}.
 With --resume RUN the run's own settings are used; nothing else needs to be given."""
 
+RESUMED = "(the run's own)"
+"""Stands for ``--env`` where a run is resumed: its stored configuration names the task."""
+
 
 def parse(arguments: Sequence[str]) -> Config:
     """The configuration of a command line: the preset of ``--env``, then the user's own flags.
@@ -23,14 +27,15 @@ def parse(arguments: Sequence[str]) -> Config:
         ValueError: for an unknown task.
         SystemExit: for ``--help``, unknown flags and values of a wrong type (usage is printed).
     """
-    env, resuming = _value(arguments, "--env"), _value(arguments, "--resume") is not None
-    default = preset(env) if env else None
-    if default is None and resuming:
-        default = Config(env="(the run's own)")
+    env = _value(arguments, "--env")
+    if env is None and _value(arguments, "--resume") is not None:
+        env = RESUMED
     description = DESCRIPTION.format(tasks=", ".join(sorted(presets())))
-    return tyro.cli(
-        Config, args=list(arguments), default=default, description=description, prog="lpt-train"
-    )
+    settings: dict[str, Any] = {"args": list(arguments), "description": description, "prog": "lpt-train"}
+    if env is None:
+        return tyro.cli(Config, **settings)  # --help, or the parser's word that --env is missing
+    default = Config(env=env) if env == RESUMED else preset(env)
+    return tyro.cli(Config, default=default, **settings)
 
 
 def _value(arguments: Sequence[str], flag: str) -> str | None:

@@ -1,0 +1,57 @@
+# A fresh machine needs Python 3.10-3.13 with pip, and make. Everything is installed into $(VENV).
+#
+#   make train ENV=maze2d-umaze            train and evaluate
+#   make test                              run the tests
+#
+# Variables: PYTHON, VENV, ENV, SEED, STEPS, OUT, ARGS (more flags of lpt-train), TESTS (of pytest).
+
+PYTHON ?= python3
+VENV ?= .venv
+ENV = maze2d-umaze
+SEED =
+STEPS =
+OUT =
+ARGS =
+TESTS =
+BIN := $(VENV)/bin
+
+.PHONY: help train test test-slow lint figures install clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
+
+# The stamps make a second call start at once; they go stale when the pins or the metadata change.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or sys.exit(f"Python 3.10 to 3.13 is needed, PYTHON=$(PYTHON) is {v.major}.{v.minor}")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	touch $@
+
+install: $(VENV)/.installed
+
+train: $(VENV)/.installed
+	$(BIN)/lpt-train --env $(ENV) $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(if $(OUT),--out $(OUT)) $(ARGS)
+
+# One thread each: the tests are small, and their exact comparisons assume it.
+test: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(TESTS)
+
+test-slow: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow $(TESTS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The README's table, from results/**/seed*.json; other figures: scripts/figures.py --help.
+figures: $(VENV)/.installed
+	$(BIN)/python scripts/figures.py table --into README.md
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

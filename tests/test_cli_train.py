@@ -1,0 +1,353 @@
+"""lpt-train as its users meet it: flags, errors, stopping, resuming, own data."""
+
+import dataclasses
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import yaml
+from small_policies import Corridor
+from small_runs import flags, lpt_train, make_data
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lpt.checkpoint import list_checkpoints
+from lpt.cli.train import parse
+from lpt.config import Config, from_dict, preset, presets, to_dict
+from lpt.data import read_file
+from lpt.policy import LPTPolicy
+from lpt.posterior import DEFAULT_STEPS
+from lpt.training import Trainer
+
+STEPS = 120
+"""Updates of the runs that are stopped and resumed."""
+CORRIDOR = "Corridor-v0"
+
+
+@pytest.fixture(scope="session")
+def umaze(tmp_path_factory) -> Path:
+    return make_data(tmp_path_factory.mktemp("data") / "umaze.hdf5")
+
+
+@pytest.fixture(scope="module")
+def whole(umaze, tmp_path_factory) -> Path:
+    """A run of STEPS updates that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    evaluating = ["--training.evaluate-every", "50", "--training.evaluate-episodes", "2"]
+    assert lpt_train([*flags(umaze, out, STEPS), *evaluating]) == 0
+    return out
+
+
+def weights(run: Path, steps: int = STEPS) -> bytes:
+    """The policy's weights after the last of that many updates."""
+    last = list_checkpoints(run)[-1]
+    assert last.name == f"{steps:08d}"
+    return (last / "policy.safetensors").read_bytes()
+
+
+def error_of(arguments, capsys) -> str:
+    """The message of a command that must fail with exit code 2."""
+    capsys.readouterr()
+    assert lpt_train(arguments) == 2
+    captured = capsys.readouterr()
+    error = captured.err.strip() or captured.out
+    if error.startswith("lpt-train: "):
+        assert "\n" not in error
+    assert "Traceback" not in error
+    return error
+
+
+# Flags and configuration
+
+
+@pytest.mark.parametrize("env", sorted(presets()))
+def test_every_preset_survives_yaml(env):
+    config = preset(env)
+    assert from_dict(yaml.safe_load(yaml.safe_dump(to_dict(config)))) == config
+
+
+def test_a_configuration_of_odd_values_survives_yaml():
+    base = Config(env="toy")
+    config = dataclasses.replace(
+        base,
+        out=Path("a folder/run"),
+        training=dataclasses.replace(base.training, learning_rate=1e-7, evaluate_every=0),
+        evaluation=dataclasses.replace(base.evaluation, target=-1.5, sweep=(), deterministic=False),
+        dataset=dataclasses.replace(base.dataset, standardize_observations=False),
+    )
+    assert from_dict(yaml.safe_load(yaml.safe_dump(to_dict(config)))) == config
+
+
+def test_flags_beat_presets_wherever_they_stand():
+    before = parse(["--seed", "7", "--env", "maze2d-umaze", "--posterior.prior-weight=1e-2"])
+    after = parse(["--posterior.prior-weight", "0.01", "--env=maze2d-umaze", "--seed=7"])
+    assert before == after and before.seed == 7 and before.posterior.prior_weight == 0.01
+    expected = dataclasses.replace(preset("maze2d-umaze").posterior, prior_weight=0.01)
+    assert before.posterior == expected
+
+
+def test_the_stored_configuration_is_what_was_asked_for(whole):
+    config = from_dict(yaml.safe_load((whole / "config.yaml").read_text()))
+    assert config.steps == STEPS and config.model.width == 8 and config.out == whole
+    assert config.planning.weight == preset("maze2d-umaze").planning.weight  # the preset's
+    metadata = LPTPolicy.load(whole).metadata
+    assert from_dict(metadata.config) == config and metadata.step == STEPS
+
+
+def test_help_is_grouped_and_explained(capsys):
+    assert lpt_train(["--env", "maze2d-umaze", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for group in ("sampler", "model", "posterior", "planning", "training", "evaluation"):
+        assert f"{group} options" in text
+    assert "maze2d-large" in text and "AdamW's peak learning rate" in text
+
+
+# Errors: one line, exit code 2, nothing begun
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--env", "maze2d-umase"], "no preset for --env maze2d-umase"),
+        (["--env", "maze2d-umaze", "--stepz", "5"], "--stepz"),
+        (["--env", "maze2d-umaze", "--steps", "many"], "many"),
+        (["--env", "maze2d-umaze", "--inference", "magic"], "magic"),
+        (["--env", "maze2d-umaze", "--planning.weight", "-1"], "weight"),
+        ([], "--env"),
+        (["--env", "maze2d-umaze", "--data", "{folder}/none.npz"], "none.npz: no such file"),
+        (["--env", "maze2d-umaze", "--data", "nonsense"], "'nonsense'"),
+        (["--env", "maze2d-umaze", "--data", "{folder}/broken.npz"], "broken.npz"),
+        (["--env", "maze2d-umaze", "--data", "{folder}/nan.npz"], "observations"),
+        (["--env", "maze2d-umaze", "--device", "cuda"], "device cuda is not available"),
+        (["--resume", "{folder}/nothing"], "no run at"),
+    ],
+)
+def test_errors_come_before_any_work(arguments, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "broken.npz").write_bytes(b"not a zip")
+    steps = {"actions": np.zeros((4, 2)), "rewards": np.ones(4), "terminals": [0, 0, 0, 1]}
+    observations = np.full((4, 4), np.nan)
+    np.savez(files / "nan.npz", observations=observations, timeouts=np.zeros(4), **steps)
+    error = error_of([a.format(folder=files) for a in arguments], capsys)
+    assert message in error and not (tmp_path / "runs").exists()
+
+
+def test_a_finished_run_is_never_overwritten(whole, umaze, capsys):
+    before = {p: p.stat().st_mtime_ns for p in whole.rglob("*") if p.is_file()}
+    error = error_of(flags(umaze, whole, STEPS), capsys)
+    assert f"--resume {whole}" in error and "--out" in error
+    assert before == {p: p.stat().st_mtime_ns for p in whole.rglob("*") if p.is_file()}
+
+
+# What a run leaves
+
+
+def test_a_run_leaves_what_it_promises(whole, capsys):
+    records = [json.loads(line) for line in (whole / "evaluations.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records] == [50, 100]
+    assert all(len(record["returns"]) == 2 for record in records)
+    assert (whole / "best" / "policy.safetensors").is_file()
+    for algorithm, weight in (("lpt", 1.0), ("lpt-ei", preset("maze2d-umaze").planning.weight)):
+        path = whole / "results" / "maze2d-umaze" / algorithm / "seed0.json"
+        record = json.loads(path.read_text())
+        assert record["task"] == "maze2d-umaze" and record["algorithm"] == algorithm
+        assert record["steps"] == record["last"]["step"] == STEPS and record["wall_seconds"] > 0
+        assert record["data"]["source"] and len(record["data"]["fingerprint"]) == 64
+        assert record["env_id"] == "lpt_envs:lpt/Maze2D-umaze-v1"
+        assert record["last"]["weight"] == weight and record["best"]["step"] in (50, 100)
+        for which in ("last", "best"):
+            assert len(record[which]["returns"]) == 2 and record[which]["score"] is not None
+            assert record[which]["deterministic"] is True
+
+
+def test_tensorboard_shows_losses_chains_speed_and_scores(whole):
+    events = EventAccumulator(str(whole))
+    events.Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {
+        "loss/total",
+        "loss/actions",
+        "loss/return",
+        "optim/gradient_norm",
+        "optim/learning_rate",
+        "optim/prior_weight",
+        "chain/kl",
+        "plan/own",
+        "plan/shuffled",
+        "plan/prior",
+        "plan/information",
+        "plan/return_correlation",
+        "speed/transitions_per_second",
+        "evaluation/return",
+        "evaluation/score",
+    } <= tags
+    points = events.Scalars("loss/total")
+    assert [point.step for point in points] == list(range(10, STEPS + 1, 10))
+    assert all(np.isfinite(point.value) for point in points)
+    text = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "width: 8" in text and "env: maze2d-umaze" in text
+
+
+@pytest.mark.parametrize("engine", sorted(DEFAULT_STEPS))
+def test_every_engine_trains_and_is_evaluated(engine, umaze, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    short = ["--inference", engine, "--evaluation.episodes", "1"]
+    assert lpt_train([*flags(umaze, None, 4), *short]) == 0
+    run = tmp_path / "runs" / "maze2d-umaze" / f"{engine}-seed0"  # the folder nobody named
+    assert LPTPolicy.load(run).metadata.config["inference"] == engine
+    assert (run / "results" / "maze2d-umaze" / "lpt-ei" / "seed0.json").is_file()
+
+
+# Stopping and resuming
+
+
+def begin(arguments: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "lpt.cli.train", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+def await_updates(process: subprocess.Popen[str], count: int) -> None:
+    """Read the progress bar until that many updates are made."""
+    assert process.stderr is not None
+    text = ""
+    while True:
+        character = process.stderr.read(1)
+        assert character, f"ended before update {count}: {text}"
+        text += character
+        done = re.findall(rf"(\d+)/{STEPS} \[", text)
+        if done and int(done[-1]) >= count:
+            return
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    _, error = process.communicate(timeout=120)
+    return error
+
+
+def test_sigterm_saves_and_resume_ends_as_if_nothing_had_happened(umaze, whole, tmp_path, capsys):
+    out = tmp_path / "run"
+    process = begin(flags(umaze, out, STEPS))
+    await_updates(process, 5)
+    process.send_signal(signal.SIGTERM)
+    error = finish(process)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert f"lpt-train --resume {out}" in error and "Traceback" not in error
+    stopped = int(list_checkpoints(out)[-1].name)
+    assert 5 <= stopped < STEPS and not (out / "results").exists()
+    assert lpt_train(["--resume", str(out)]) == 0
+    assert f"resumed {out} at update {stopped}" in capsys.readouterr().out
+    assert weights(out) == weights(whole)
+    results = [run / "results" / "maze2d-umaze" / "lpt" / "seed0.json" for run in (out, whole)]
+    one, two = (json.loads(path.read_text())["last"]["returns"] for path in results)
+    assert one == two
+
+
+def test_ctrl_c_between_evaluations_keeps_curve_and_best(umaze, whole, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    update = Trainer.update
+
+    def pressed(trainer):
+        if trainer.step == 70:
+            signal.raise_signal(signal.SIGINT)
+        return update(trainer)
+
+    monkeypatch.setattr(Trainer, "update", pressed)
+    evaluating = ["--training.evaluate-every", "50", "--training.evaluate-episodes", "2"]
+    assert lpt_train([*flags(umaze, out, STEPS), *evaluating]) == 128 + signal.SIGINT
+    monkeypatch.undo()
+    assert [path.name for path in list_checkpoints(out)] == ["00000071"]
+    assert lpt_train(["--resume", str(out)]) == 0
+    assert weights(out) == weights(whole)
+    curves = []
+    for run in (out, whole):
+        records = map(json.loads, (run / "evaluations.jsonl").read_text().splitlines())
+        curves.append([(record["step"], record["returns"]) for record in records])
+    assert curves[0] == curves[1]
+    best = [(run / "best" / "policy.safetensors").read_bytes() for run in (out, whole)]
+    assert best[0] == best[1]
+
+
+def test_kill_9_loses_at_most_the_last_interval(umaze, whole, tmp_path, capsys):
+    out = tmp_path / "run"
+    process = begin([*flags(umaze, out, STEPS), "--training.checkpoint-minutes", "0.002"])
+    patience = time.monotonic() + 120
+    while not (saved := list_checkpoints(out)) and process.poll() is None:
+        assert time.monotonic() < patience
+        time.sleep(0.01)
+    seen = int(saved[-1].name)
+    process.kill()
+    finish(process)
+    assert process.returncode == -signal.SIGKILL
+    left = int(list_checkpoints(out)[-1].name)
+    assert seen <= left < STEPS
+    assert lpt_train(["--resume", str(out)]) == 0
+    assert f"at update {left}" in capsys.readouterr().out
+    assert weights(out) == weights(whole)
+
+
+def test_resuming_a_finished_run_changes_nothing(whole, tmp_path):
+    out = shutil.copytree(whole, tmp_path / "copy")
+    assert lpt_train(["--resume", str(out)]) == 0
+    assert weights(out) == weights(whole)
+
+
+def test_resume_with_changed_data_is_refused(tmp_path, capsys):
+    data = make_data(tmp_path / "own.npz", steps=3000)
+    out = tmp_path / "run"
+    assert lpt_train(flags(data, out, 3)) == 0
+    before = weights(out, 3)
+    data.unlink()
+    make_data(data, seed=1, steps=3000)
+    error = error_of(["--resume", str(out)], capsys)
+    assert "was trained on data" in error and weights(out, 3) == before
+
+
+# Own data, own environment
+
+
+def test_own_npz_is_the_same_data_as_hdf5(umaze, tmp_path):
+    npz, ends = make_data(tmp_path / "own.npz"), []
+    assert read_file(npz).provenance.fingerprint == read_file(umaze).provenance.fingerprint
+    for data in (npz, umaze):
+        out = tmp_path / data.suffix
+        assert lpt_train([*flags(data, out, 3), "--evaluation.episodes", "1"]) == 0
+        ends.append(weights(out, 3))
+    assert ends[0] == ends[1]
+
+
+@pytest.fixture
+def corridor():
+    gymnasium.register(CORRIDOR, entry_point="small_policies:Corridor")
+    yield Corridor()
+    del gymnasium.registry[CORRIDOR]
+
+
+def test_own_data_and_own_environment(corridor, tmp_path):
+    """Data of one's own from an environment of one's own; no D4RL score is claimed for it."""
+    rng = np.random.default_rng(0)
+    rows = {"observations": [], "actions": [], "rewards": [], "terminals": []}
+    for seed in range(20):
+        observation, ended = corridor.reset(seed=seed)[0], False
+        while not ended:
+            action = rng.uniform(-1, 1, 2).astype(np.float32)
+            after, reward, ended, _, _ = corridor.step(action)
+            for key, value in zip(rows, (observation, action, reward, ended), strict=True):
+                rows[key].append(value)
+            observation = after
+    data, out = tmp_path / "own.npz", tmp_path / "run"
+    np.savez(data, timeouts=np.zeros(len(rows["rewards"])), **rows)
+    own = ["--env-id", CORRIDOR, "--dataset.returns", "recorded", "--evaluation.target", "9"]
+    assert lpt_train([*flags(data, out, 5), *own]) == 0
+    record = json.loads((out / "results" / "maze2d-umaze" / "lpt" / "seed0.json").read_text())
+    assert record["env_id"] == CORRIDOR and record["last"]["score"] is None
+    assert record["data"]["source"] == "npz" and all(1 <= r <= 9 for r in record["last"]["returns"])
