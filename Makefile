@@ -21,16 +21,18 @@ BIN := $(VENV)/bin
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
 
-# The stamps make a second call start at once; they go stale when the pins or the metadata change.
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or sys.exit(f"Python 3.10 to 3.13 is needed, PYTHON=$(PYTHON) is {v.major}.{v.minor}")'
 	$(PYTHON) -m venv $(VENV)
+
+# The stamps make a second call start at once; they go stale when the pins or the metadata change.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -c constraints.txt -e .
 	touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
-	touch $@
+	touch $(VENV)/.installed $@
 
 install: $(VENV)/.installed
 

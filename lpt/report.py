@@ -195,7 +195,10 @@ def print_evaluations(
         console: where to print; unset: stdout.
     """
     records = {name: evaluation_record(evaluation) for name, evaluation in rows.items()}
-    (console or Console()).print(_console_table(task, records))
+    console = console or Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 120)  # a file or a pipe has no width: break no cells
+    console.print(_console_table(task, records))
 
 
 def _console_table(task: str, records: dict[str, dict[str, Any]]) -> Table:

@@ -24,7 +24,13 @@ def _register_maze2d() -> None:
                 max_episode_steps=horizon_of(name),
                 kwargs={"maze": name, "reward": reward},
             )
-    gymnasium.register(id="lpt/Maze2D-v1", entry_point=entry, max_episode_steps=DEFAULT_HORIZON)
+    # Without a maze it is refused, lest a policy for one's own maze be scored in another.
+    gymnasium.register(
+        id="lpt/Maze2D-v1",
+        entry_point=entry,
+        max_episode_steps=DEFAULT_HORIZON,
+        kwargs={"maze": ""},
+    )
 
 
 if "lpt/Maze2D-v1" not in gymnasium.registry:  # a reload must not warn about overriding

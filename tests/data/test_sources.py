@@ -1,9 +1,11 @@
 import shutil
 
+import gymnasium
 import h5py
 import numpy as np
 import pytest
 
+from lpt.cli.data import main
 from lpt.data import DatasetConfig, Provenance, find_task, load, write_d4rl, write_minari, write_npz
 from lpt.data.regenerate import final_observations, regenerate
 from lpt.data.sources import data_folder, regenerated_path
@@ -181,3 +183,17 @@ def test_the_regenerated_file_has_d4rls_keys(folders):
         ]
         assert file["observations"].shape == (STEPS, 4)
         assert file.attrs["generator"] == "lpt_envs.waypoint.generate" and file.attrs["seed"] == 0
+
+
+def test_another_tasks_regenerated_file_keeps_its_own_environment(folders):
+    """Trained under --env maze2d-umaze by mistake, it must not be scored in umaze."""
+    path = folders / "mine.hdf5"
+    main(["make", "maze2d-medium", "--steps", "2500", "--out", str(path)])
+    record = load("maze2d-umaze", source=str(path)).provenance
+    assert record.id == "maze2d-medium" and record.env_id == "lpt_envs:lpt/Maze2D-medium-v1"
+    own = folders / "own.hdf5"
+    main(["make", "#####/#GOO#/#####", "--steps", "2500", "--out", str(own)])
+    record = load("maze2d-umaze", source=str(own)).provenance
+    assert record.id == "maze2d-custom" and record.env_id == "lpt_envs:lpt/Maze2D-v1"
+    with pytest.raises(ValueError, match="maze '' is empty; give rows such as"):
+        gymnasium.make(record.env_id)

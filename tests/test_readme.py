@@ -1,0 +1,108 @@
+"""What the README says works: every block runs, from its top to its bottom, and its links exist.
+
+Trainings are cut to a few updates of a small model and evaluations to two episodes; a small run
+stands in for the quick start's, in the folder that the README names.
+"""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import tyro
+from small_runs import SIZES, flags, lpt_train, make_data
+
+from lpt.cli import data
+from lpt.cli import eval as evaluation
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RUN = Path("runs/maze2d-umaze/amortised-seed0")
+NOT_OURS = {"python3", "source", "pip", "tensorboard", "bash"}
+"""Programs that the README only mentions."""
+SHORT = ["--steps", "3", *SIZES]
+
+
+def blocks() -> list[tuple[str, str]]:
+    """(language, content) of the code blocks."""
+    found = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert {language for language, _ in found} == {"bash", "python"}
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A working folder with the run of the quick start and a little data."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("LPT_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "d4rl"))
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    umaze = make_data(tmp_path / "d4rl" / "maze2d-umaze-sparse-v1.hdf5")
+    assert lpt_train([*flags(umaze, tmp_path / RUN), "--evaluation.sweep", "0", "150"]) == 0
+    return tmp_path
+
+
+def test_every_block_runs_from_top_to_bottom(folder):
+    names: dict = {}
+    for language, block in blocks():
+        module = re.match(r"# (\w+\.py)\n", block)
+        if language == "bash":
+            for line in filter(None, block.splitlines()):
+                run_command(line)
+        elif module:
+            Path(module[1]).write_text(block, encoding="utf-8")
+        else:
+            exec(compile(block, "README.md", "exec"), names)
+    assert names["truncated"] and 0 <= names["mean"] <= 300
+
+
+def run_command(line: str) -> None:
+    """Run a command of ours, shortened, in this process."""
+    words = [word for word in shlex.split(line, comments=True) if not re.match(r"[A-Z]+=", word)]
+    program, arguments = words[0], words[1:]
+    print("$", line)  # shown where it fails
+    if program == "make":
+        known_to_make(line)
+    elif program == "lpt-train":
+        resuming = "--resume" in arguments
+        assert lpt_train(arguments if resuming else [*arguments, *SHORT]) == 0
+    elif program == "lpt-eval" and "--video" in arguments:  # films need OpenGL
+        tyro.cli(evaluation.Arguments, args=arguments)
+    elif program == "lpt-eval":
+        assert evaluation.main([*arguments, "--episodes", "2"]) == 0
+    elif program == "lpt-data":
+        data.main([*arguments, "--steps", "2500"] if arguments[0] == "make" else arguments)
+    else:
+        assert program in NOT_OURS
+
+
+def known_to_make(line: str) -> None:
+    """Targets and variables exist in the Makefile."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for name in re.findall(r"(\w+)=", line):
+        assert re.search(rf"^{name} \??=", makefile, re.MULTILINE)
+    command = [*shlex.split(line, comments=True), "-n"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+
+
+def test_contributors_commands_exist():
+    for line in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("make "):
+            known_to_make(line)
+
+
+def test_the_results_table_has_its_markers():
+    figures = (ROOT / "scripts" / "figures.py").read_text(encoding="utf-8")
+    for marker in re.findall(r"<!--.*?-->", figures):
+        assert README.count(marker) == 1
+
+
+def test_links_lead_somewhere():
+    if "TODO-LEAD" in README:
+        pytest.skip("the README is not finished")
+    links = re.findall(r"\]\(([^)#]+)\)", README + (ROOT / "CONTRIBUTING.md").read_text())
+    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    assert not missing
