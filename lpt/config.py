@@ -72,6 +72,8 @@ class Config:
     """Run folder; unset: runs/<env>/<inference>-seed<seed>."""
     results: Path | None = None
     """Folder for <task>/<algorithm>/seed<seed>.json; unset: results/ in the run folder."""
+    label: str = ""
+    """Ends the algorithm's name in results, as in lpt-recorded: keeps variants apart."""
     resume: Path | None = None
     """Run folder to continue from its last checkpoint, with its own settings."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -262,7 +262,8 @@ class Run:
             self.log("no environment to evaluate in: pass --env-id to lpt-eval")
             return
         base = self.config.results or self.folder / "results"
-        algorithms = {"lpt": 1.0, "lpt-ei": self.config.planning.weight}
+        end = f"-{self.config.label}" if self.config.label else ""
+        algorithms = {f"lpt{end}": 1.0, f"lpt-ei{end}": self.config.planning.weight}
         rows: dict[str, Evaluation] = {}
         for algorithm, weight in algorithms.items():
             last = self._final("last", weight)

@@ -31,7 +31,8 @@ def parse(arguments: Sequence[str]) -> Config:
     if env is None and _value(arguments, "--resume") is not None:
         env = RESUMED
     description = DESCRIPTION.format(tasks=", ".join(sorted(presets())))
-    settings: dict[str, Any] = {"args": list(arguments), "description": description, "prog": "lpt-train"}
+    settings: dict[str, Any] = {"args": list(arguments), "description": description}
+    settings["prog"] = "lpt-train"
     if env is None:
         return tyro.cli(Config, **settings)  # --help, or the parser's word that --env is missing
     default = Config(env=env) if env == RESUMED else preset(env)
