@@ -38,6 +38,10 @@ class TrainingConfig:
     """Largest norm of the parameters' gradient (loss in nats a step)."""
     observation_noise: float = 0.0
     """Standard deviation of noise added to standardised observations while learning."""
+    history_dropout: float = 0.0
+    """Share of the segments whose steps are scored without history, so that plans are needed."""
+    history_dropout_updates: int = 0
+    """Updates after which every segment is scored with its history."""
     average: float = 0.998
     """Decay of the averaged weights that the policy uses; 0 uses the raw weights."""
     log_every: int = 100

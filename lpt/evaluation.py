@@ -20,6 +20,7 @@ from torch import Tensor
 
 from lpt.checks import check_spaces, env_name
 from lpt.data.scores import normalized_score
+from lpt.metadata import PolicyMetadata
 from lpt.policy import LPTPolicy
 
 STEP_LIMIT = 100_000
@@ -76,6 +77,8 @@ class Evaluation:
     """Mean return that the model predicts for its plans, raw units."""
     seconds: float
     """Wall time, with planning."""
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    """What the environment was made with besides its id, such as a maze of one's own."""
     observations: list[np.ndarray] = field(default_factory=list)
     """If recorded: each episode's ``[length + 1, obs]``, first observation included."""
 
@@ -126,7 +129,8 @@ def evaluate(
     if env is None:
         raise ValueError("the checkpoint names no environment: give env, such as 'Hopper-v4'")
     EvaluationConfig(episodes=episodes, parallel=parallel)  # raises for counts below one
-    environments = _make(env, min(episodes, parallel))
+    kwargs = environment_kwargs(policy.metadata, env) if isinstance(env, str) else {}
+    environments = _make(env, min(episodes, parallel), kwargs)
     try:
         check_spaces(environments[0], policy.spaces, policy.metadata.task)
         policy.seed(seed)
@@ -151,6 +155,7 @@ def evaluate(
         seed=seed,
         predicted_return=float(policy.predicted_returns(plan).mean()),
         seconds=time.perf_counter() - began,
+        env_kwargs=kwargs,
         observations=[episode for r in rollouts for episode in r.observations],
     )
 
@@ -232,6 +237,14 @@ def roll_out(
     return rollout
 
 
+def environment_kwargs(metadata: PolicyMetadata, env_id: str) -> dict[str, Any]:
+    """What the data's own environment is made with besides its id; nothing for another one."""
+    origin = metadata.provenance
+    if env_id != origin.get("env_id"):
+        return {}
+    return dict(origin.get("details", {}).get("env_kwargs", {}))
+
+
 def make_environment(env_id: str, **kwargs: Any) -> gymnasium.Env:
     """``gymnasium.make`` with errors that say how to mend them.
 
@@ -248,8 +261,10 @@ def make_environment(env_id: str, **kwargs: Any) -> gymnasium.Env:
         ) from error
 
 
-def _make(env: str | Callable[[], gymnasium.Env], count: int) -> list[gymnasium.Env]:
-    make = env if callable(env) else lambda: make_environment(env)
+def _make(
+    env: str | Callable[[], gymnasium.Env], count: int, kwargs: dict[str, Any]
+) -> list[gymnasium.Env]:
+    make = env if callable(env) else lambda: make_environment(env, **kwargs)
     return [make() for _ in range(count)]
 
 

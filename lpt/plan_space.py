@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lpt.checks import check_spaces
-from lpt.evaluation import make_environment, roll_out
+from lpt.evaluation import environment_kwargs, make_environment, roll_out
 from lpt.plots import INK, draw_maze, draw_paths, maze_of
 from lpt.policy import LPTPolicy
 
@@ -57,7 +57,7 @@ def plan_space_figure(
     z = torch.cat([plan.z for plan in plans])
     predicted = np.concatenate([policy.predicted_returns(plan) for plan in plans])
     paths, returns = _from_one_start(policy, z, env_id, seed)
-    maze = maze_of(env_id)
+    maze = maze_of(env_id, **environment_kwargs(policy.metadata, env_id))
     norm = Normalize(min(targets), max(targets))
     colours = RISING(norm(asked))
     figure = Figure(figsize=(13.5 if maze else 9, 4.1), layout="constrained")
@@ -83,7 +83,8 @@ def _from_one_start(
     policy: LPTPolicy, z: Tensor, env_id: str, seed: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Each plan's trajectory and return, every environment reset alike."""
-    environments = [make_environment(env_id) for _ in range(len(z))]
+    kwargs = environment_kwargs(policy.metadata, env_id)
+    environments = [make_environment(env_id, **kwargs) for _ in range(len(z))]
     try:
         check_spaces(environments[0], policy.spaces, policy.metadata.task)
         rollout = roll_out(policy, z, environments, [seed] * len(z), record=True)

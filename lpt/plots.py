@@ -47,9 +47,9 @@ def save_figure(figure: Figure, path: Path | str) -> Path:
     return path
 
 
-def maze_of(env_id: str) -> Any | None:
+def maze_of(env_id: str, **kwargs: Any) -> Any | None:
     """The maze (``walls`` ``[rows, columns]``, ``goal``) of an environment, None if it has none."""
-    env = make_environment(env_id)
+    env = make_environment(env_id, **kwargs)
     maze = getattr(env.unwrapped, "maze", None)
     env.close()
     return maze if hasattr(maze, "walls") and hasattr(maze, "goal") else None
@@ -91,7 +91,7 @@ def trajectories_figure(evaluation: Evaluation, title: str | None = None) -> Fig
     Raises:
         ValueError: if the evaluation was made without ``record=True``.
     """
-    maze = maze_of(evaluation.env_id)
+    maze = maze_of(evaluation.env_id, **evaluation.env_kwargs)
     if maze is None:
         return returns_figure([evaluation], title)
     if not evaluation.observations:

@@ -128,7 +128,7 @@ def result_record(
         "algorithm": algorithm,
         "seed": metadata.seed,
         "data": {
-            **origin,
+            **portable(origin),
             "source": origin.get("source"),
             "fingerprint": origin.get("fingerprint"),
         },
@@ -139,8 +139,20 @@ def result_record(
         "best": best and {"step": best_step, **evaluation_record(best)},
         "sweep": [evaluation_record(e) for e in sweep or []],
         "versions": {"training": metadata.versions, "evaluation": current_versions()},
-        "config": metadata.config,
+        "config": portable(metadata.config),
     }
+
+
+def portable(record: dict[str, Any]) -> dict[str, Any]:
+    """A nested record whose absolute paths are cut to their names: results are published."""
+
+    def cut(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return portable(value)
+        named = key in ("path", "data", "out", "results", "resume") and isinstance(value, str)
+        return Path(value).name if named and Path(value).expanduser().is_absolute() else value
+
+    return {key: cut(key, value) for key, value in record.items()}
 
 
 def write_json(record: dict[str, Any], path: Path | str, overwrite: bool = False) -> Path:

@@ -31,15 +31,16 @@ from tqdm import tqdm
 from lpt.checkpoint import (
     Which,
     latest_checkpoint,
+    list_checkpoints,
     load_policy_files,
     load_training_state,
     save_checkpoint,
     save_policy,
 )
-from lpt.checks import find_device
+from lpt.checks import check_spaces, find_device
 from lpt.config import Config, from_dict, to_dict
 from lpt.data import load
-from lpt.evaluation import Evaluation, evaluate
+from lpt.evaluation import Evaluation, environment_kwargs, evaluate, make_environment
 from lpt.metadata import PolicyMetadata
 from lpt.policy import LPTPolicy
 from lpt.report import print_evaluations, save_result
@@ -64,21 +65,36 @@ def start(config: Config, log: Callable[[str], None] = print) -> Run:
     resume = config.resume
     if resume is not None:
         checkpoint = latest_checkpoint(resume)
-        _, metadata = load_policy_files(checkpoint)
-        config = replace(from_dict(metadata.config), out=resume, device=config.device)
+        config = _resumed(config, load_policy_files(checkpoint)[1])
     elif config.run.exists() and any(config.run.iterdir()):
-        raise ValueError(
-            f"{config.run} exists: continue it with --resume {config.run}, or write elsewhere with "
-            "--out FOLDER"
+        whole = list_checkpoints(config.run)
+        mend = (
+            f"continue it with --resume {config.run}"
+            if whole
+            else "without a checkpoint: remove it"
         )
+        raise ValueError(f"{config.run} exists, {mend}, or write elsewhere with --out FOLDER")
     device = find_device(config.device)
     torch.set_num_threads(config.training.threads)
-    dataset = load(config.env, config.dataset, config.data, log=log)
+    discrete = config.model.likelihood == "categorical"
+    dataset = load(config.env, config.dataset, config.data, discrete=discrete, log=log)
     trainer = Trainer(config, dataset, device)
     run = Run(config, trainer, log)
     if resume is not None:
         run.restore(checkpoint)
     return run
+
+
+def _resumed(asked: Config, metadata: PolicyMetadata) -> Config:
+    """The run's own configuration; where data, device and results are may have been given anew."""
+    own = from_dict(metadata.config)
+    return replace(
+        own,
+        out=asked.resume,
+        device=own.device if asked.device == "auto" else asked.device,
+        data=own.data if asked.data == "auto" else asked.data,
+        results=asked.results or own.results,
+    )
 
 
 class Run:
@@ -87,6 +103,7 @@ class Run:
     def __init__(self, config: Config, trainer: Trainer, log: Callable[[str], None]) -> None:
         self.config, self.trainer, self.log = config, trainer, log
         self.folder = config.run
+        self._check_evaluation()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.wall_seconds, self.best_return = 0.0, -np.inf
         self.last_return: float | None = None
@@ -129,6 +146,17 @@ class Run:
             device=str(self.trainer.device),
             seed=self.config.evaluation.seed,
         )
+
+    def _check_evaluation(self) -> None:
+        """Raise ValueError for what the first evaluation would refuse, before anything begins."""
+        policy = self.policy()
+        if self.env_id is not None:
+            kwargs = environment_kwargs(policy.metadata, self.env_id)
+            environment = make_environment(self.env_id, **kwargs)
+            try:
+                check_spaces(environment, policy.spaces, self.config.env)
+            finally:
+                environment.close()
 
     def train(self) -> None:
         """Update until ``config.steps``, logging, evaluating and saving on the way.
@@ -195,6 +223,7 @@ class Run:
             episodes=self.config.training.evaluate_episodes,
             seed=self.config.evaluation.seed + 100_000,  # not the final evaluation's episodes
             deterministic=self.config.evaluation.deterministic,
+            parallel=self.config.evaluation.parallel,
         )
         self.last_return = float(np.mean(evaluation.returns))
         record = {
@@ -253,7 +282,8 @@ class Run:
         path = self.folder / "evaluations.jsonl"
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if json.loads(line)["step"] <= self.trainer.step]
+            whole = [line for line in lines if line.endswith("}")]  # a kill may halve the last
+            kept = [line for line in whole if json.loads(line)["step"] <= self.trainer.step]
             _write(path, "".join(line + "\n" for line in kept))
 
     def finish(self) -> None:
@@ -263,7 +293,9 @@ class Run:
             return
         base = self.config.results or self.folder / "results"
         end = f"-{self.config.label}" if self.config.label else ""
-        algorithms = {f"lpt{end}": 1.0, f"lpt-ei{end}": self.config.planning.weight}
+        algorithms = {f"lpt{end}": 1.0}
+        if self.config.planning.weight > 1:
+            algorithms[f"lpt-ei{end}"] = self.config.planning.weight
         rows: dict[str, Evaluation] = {}
         for algorithm, weight in algorithms.items():
             last = self._final("last", weight)
@@ -293,6 +325,7 @@ class Run:
             seed=settings.seed,
             weight=weight,
             deterministic=settings.deterministic,
+            parallel=settings.parallel,
         )
 
 

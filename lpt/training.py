@@ -40,7 +40,16 @@ class Trainer:
             config: the run's configuration.
             dataset: the trajectories.
             device: where model and chains' visits are computed.
+
+        Raises:
+            ValueError: if segments are to be scored without history and there are none.
         """
+        dropout = config.training.history_dropout
+        if dropout and not config.sampler.segments:
+            raise ValueError(
+                f"training.history_dropout={dropout} is a share of segments, but whole "
+                "trajectories are read: set sampler.segments, or history_dropout to 0"
+            )
         torch.manual_seed(config.seed)
         self.config, self.dataset, self.device = config, dataset, device
         self.step = 0
@@ -144,10 +153,19 @@ class Trainer:
     def _log_likelihood(self, z0: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """``log p_beta(tau | z)`` (or its estimate) and ``log p_gamma(y | z)``, ``[B]`` nats."""
         z = self.model.plan_from_noise(z0)
-        log_actions = self.model.log_actions(
-            z, batch.observations, batch.previous_actions, batch.actions, batch.weight
-        )
-        return log_actions, self.model.log_return(z, batch.returns)
+        parts = [
+            self.model.log_actions(
+                z, part.observations, part.previous_actions, part.actions, part.weight
+            )
+            for part in split_history(batch, self._segments_without_history())
+        ]
+        return torch.stack(parts).sum(0), self.model.log_return(z, batch.returns)
+
+    def _segments_without_history(self) -> int:
+        settings = self.config.training
+        if self.step >= settings.history_dropout_updates:
+            return 0
+        return round(settings.history_dropout * self.config.sampler.segments)
 
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.model.parameters(), *self.posterior.parameters()]
@@ -229,6 +247,32 @@ class Trainer:
             torch.cuda.set_rng_state(tensors["rng.cuda"].cpu(), self.device)
         self.sampler.load_state_dict(values["sampler"])
         self.step = values["step"]
+
+
+def split_history(batch: Batch, count: int) -> list[Batch]:
+    """The batch with the steps of each trajectory's first ``count`` segments cut loose.
+
+    A step on its own has no history that could give the plan away, so its action is a matter of
+    state and plan alone.
+
+    Args:
+        batch: ``[B, M, T, ...]`` segments.
+        count: segments to cut, at most ``M``.
+
+    Returns:
+        The other ``M - count`` segments as they are, and ``count * T`` segments of one step.
+    """
+    if count == 0:
+        return [batch]
+
+    def single(x: Tensor) -> Tensor:
+        return x[:, :count].flatten(1, 2).unsqueeze(2)
+
+    fields = ("observations", "previous_actions", "actions", "weight", "time", "valid")
+    loose = {name: single(getattr(batch, name)) for name in fields}
+    loose["previous_actions"] = torch.zeros_like(loose["previous_actions"])
+    whole = {name: getattr(batch, name)[:, count:] for name in fields}
+    return [replace(batch, **part) for part in (whole, loose) if part["weight"].shape[1]]
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lpt.checks import check_spaces, env_name
-from lpt.evaluation import make_environment
+from lpt.evaluation import environment_kwargs, make_environment
 from lpt.policy import LPTPolicy
 
 MEND = "install the video extra: pip install 'lpt-toolkit[video]'"
@@ -57,7 +57,8 @@ def record_video(
     env_id = env_id or policy.metadata.env_id
     if env_id is None:
         raise ValueError("the checkpoint names no environment: give one, such as 'Hopper-v4'")
-    env = make_environment(env_id, render_mode="rgb_array")
+    kwargs = environment_kwargs(policy.metadata, env_id)
+    env = make_environment(env_id, **kwargs, render_mode="rgb_array")
     try:
         check_spaces(env, policy.spaces, policy.metadata.task)
         policy.seed(seed)

@@ -7,8 +7,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from lpt.config import TrainingConfig
+from lpt.data import SamplerConfig, TrajectorySampler
 from lpt.posterior import DEFAULT_STEPS
-from lpt.training import Trainer, spaces_of
+from lpt.training import Trainer, spaces_of, split_history
 
 CPU = torch.device("cpu")
 ENGINES = sorted(DEFAULT_STEPS)
@@ -215,3 +217,38 @@ def test_diagnosing_leaves_the_parameters_and_the_next_updates_mode_alone(
     )
     trainer.update()
     assert trainer.model.training
+
+
+def test_split_history_keeps_every_step_and_cuts_the_history(dataset):
+    sampler = TrajectorySampler(
+        dataset, SamplerConfig(batch_trajectories=3, segments=4, segment_steps=5), context=4, seed=0
+    )
+    batch = sampler.next()
+    whole, loose = split_history(batch, 2)
+    assert whole.weight.shape == (3, 2, 8)
+    assert loose.weight.shape == (3, 16, 1)
+    kept = whole.weight.sum((1, 2)) + loose.weight.sum((1, 2))
+    torch.testing.assert_close(kept, batch.weight.sum((1, 2)))
+    torch.testing.assert_close(loose.observations[:, 8, 0], batch.observations[:, 1, 0])
+    assert not loose.previous_actions.any()
+    assert [part.weight.shape for part in split_history(batch, 4)] == [(3, 32, 1)]
+    assert split_history(batch, 0) == [batch]
+
+
+def test_history_dropout_ends_when_configured(dataset, make_config):
+    config = make_config(
+        steps=4, training=TrainingConfig(history_dropout=1.0, history_dropout_updates=2, threads=1)
+    )
+    trainer = Trainer(config, dataset, CPU)
+    segments = config.sampler.segments
+    shares = []
+    for _ in range(3):
+        shares.append(trainer._segments_without_history())
+        trainer.update()
+    assert shares == [segments, segments, 0]
+
+
+def test_history_dropout_needs_segments(make_config, dataset):
+    config = make_config(sampler={"segments": 0}, training={"history_dropout": 0.5})
+    with pytest.raises(ValueError, match="history_dropout=0.5 .*sampler.segments"):
+        Trainer(config, dataset, CPU)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -19,12 +20,15 @@ With --resume RUN the run's own settings are used; nothing else needs to be give
 RESUMED = "(the run's own)"
 """Stands for ``--env`` where a run is resumed: its stored configuration names the task."""
 
+KEPT = ("--data", "--device", "--results")
+"""Flags that a resumed run heeds: where things are, not what is learnt."""
+
 
 def parse(arguments: Sequence[str]) -> Config:
     """The configuration of a command line: the preset of ``--env``, then the user's own flags.
 
     Raises:
-        ValueError: for an unknown task.
+        ValueError: for an unknown task, or settings given beside ``--resume``.
         SystemExit: for ``--help``, unknown flags and values of a wrong type (usage is printed).
     """
     env = _value(arguments, "--env")
@@ -36,16 +40,39 @@ def parse(arguments: Sequence[str]) -> Config:
     if env is None:
         return tyro.cli(Config, **settings)  # --help, or the parser's word that --env is missing
     default = Config(env=env) if env == RESUMED else preset(env)
-    return tyro.cli(Config, default=default, **settings)
+    config = tyro.cli(Config, default=default, **settings)
+    if config.resume is not None:
+        own = sorted(set(_changes(default, config)) - {"--resume", *KEPT})
+        if own:
+            raise ValueError(
+                f"--resume goes on with the run's own settings: leave out {', '.join(own)} "
+                f"(only {', '.join(KEPT)} may be given anew)"
+            )
+    return config
 
 
 def _value(arguments: Sequence[str], flag: str) -> str | None:
+    """What the flag is given, the last time as in the parser; None without it."""
+    found = None
     for place, argument in enumerate(arguments):
         if argument == flag and place + 1 < len(arguments):
-            return arguments[place + 1]
-        if argument.startswith(f"{flag}="):
-            return argument.partition("=")[2]
-    return None
+            found = arguments[place + 1]
+        elif argument.startswith(f"{flag}="):
+            found = argument.partition("=")[2]
+    return found
+
+
+def _changes(default: Any, given: Any, prefix: str = "--") -> list[str]:
+    """Flags of the fields in which two configurations differ."""
+    flags: list[str] = []
+    for field in dataclasses.fields(default):
+        flag = prefix + field.name.replace("_", "-")
+        old, new = getattr(default, field.name), getattr(given, field.name)
+        if dataclasses.is_dataclass(old):
+            flags += _changes(old, new, f"{flag}.")
+        elif old != new:
+            flags.append(flag)
+    return flags
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         print(f"{stop}\ncontinue with: lpt-train --resume {run.folder}", file=sys.stderr)
         return 128 + stop.number
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"lpt-train: {error}", file=sys.stderr)
         return 2
     return 0

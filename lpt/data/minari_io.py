@@ -68,18 +68,20 @@ def read_minari(
         ) from error
     spec = _stored_spec(source)
     space = source.action_space
+    description = source.storage.metadata.get("description")
     known = origin or Provenance("minari", dataset_id, _env_id(spec))
+    if (task := _regenerated_task(description)) not in (None, known.id):
+        known = Provenance("minari", task or "")  # scored in the task asked for, it would be wrong
+    env_id = known.env_id or _env_id(spec)
     details = {
         "path": str(get_dataset_path(dataset_id)),
         "minari_id": dataset_id,
         "minari_version": source.spec.minari_version,
-        "env_kwargs": spec.get("kwargs", {}),
+        "env_kwargs": spec.get("kwargs", {}) if env_id == _env_id(spec) else {},
         "horizon": spec.get("max_episode_steps"),
-        "description": source.storage.metadata.get("description"),
+        "description": description,
     }
-    provenance = Provenance(
-        "minari", known.id, known.env_id or _env_id(spec), details={**details, **known.details}
-    )
+    provenance = Provenance("minari", known.id, env_id, details={**details, **known.details})
     try:
         arrays = _episodes(source, f"Minari data set {dataset_id}")
     except (OSError, KeyError) as error:
@@ -216,6 +218,15 @@ def _stored_spec(source: minari.MinariDataset) -> dict[str, Any]:
     metadata = source.storage.metadata
     text = metadata.get("eval_env_spec") or metadata.get("env_spec")
     return json.loads(text) if text else {}
+
+
+def _regenerated_task(description: Any) -> str | None:
+    """Returns the task of data that this toolkit generated (`write_minari`), None for others."""
+    try:
+        record = json.loads(description)
+        return record["id"] if record["source"] == "regenerated" else None
+    except (TypeError, KeyError, json.JSONDecodeError):
+        return None
 
 
 def _env_id(spec: dict[str, Any]) -> str | None:

@@ -80,6 +80,12 @@ def load(
     else:
         path, kind = _resolve(_known(task, name, source), source, seed, steps, say)
         dataset = read_file(path, config, discrete=discrete, origin=_origin(task, kind))
+    if task is not None and dataset.provenance.id != task.name:
+        say(
+            f"data: this is {dataset.provenance.id}, not {task.name}: evaluated in "
+            f"{dataset.provenance.env_id}, labelled with horizon {config.horizon} "
+            "(--dataset.horizon)"
+        )
     dropped = dataset.provenance.details["dropped_short_trajectories"]
     if dropped:
         say(f"data: dropped {dropped} trajectories under {config.min_length} steps")

@@ -105,7 +105,8 @@ def as_actions(
             where,
             "actions",
             f"holds integers ({values.dtype}) where continuous actions are configured",
-            "Configure discrete actions for this data, or store float actions in [-1, 1].",
+            "Configure discrete actions (--model.likelihood categorical), or store floats in "
+            "[-1, 1].",
         )
     return _continuous_actions(values, where)
 
