@@ -9,6 +9,7 @@ so types and unknown keys are checked alike, and ``1e-4`` is a number.
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -55,6 +56,15 @@ class TrainingConfig:
     threads: int = 1
     """CPU threads of the run; resume is bit-identical for the same number."""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for settings that cannot train."""
+        for name in ("learning_rate", "gradient_clip", "log_every", "threads", "evaluate_episodes"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"training.{name}={getattr(self, name)} must be positive")
+        for name in ("average", "history_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"training.{name}={getattr(self, name)} must lie in [0, 1]")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -90,6 +100,16 @@ class Config:
     planning: PlanningConfig = field(default_factory=PlanningConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a run without updates or a label that is no part of a file name."""
+        if self.steps < 1:
+            raise ValueError(f"--steps {self.steps}: a run needs at least one update")
+        if not re.fullmatch(r"[\w.-]*", self.label) or ".." in self.label:
+            raise ValueError(
+                f"--label {self.label!r} becomes part of a folder's name: use letters, digits, "
+                "'-', '_' and '.'"
+            )
 
     @property
     def run(self) -> Path:

@@ -203,6 +203,12 @@ class Run:
 
     def _log(self, writer: SummaryWriter, bar: Any, meter: _Meter) -> None:
         scalars = {**meter.means(), **self.trainer.diagnose()}
+        if not np.isfinite(scalars["loss/total"]):
+            raise ValueError(
+                f"training diverged before update {self.trainer.step} (loss "
+                f"{scalars['loss/total']}): lower training.learning_rate; the last checkpoint in "
+                f"{self.folder} is from before"
+            )
         for name, value in scalars.items():
             writer.add_scalar(name, value, self.trainer.step)
         shown = {

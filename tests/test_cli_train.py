@@ -127,6 +127,10 @@ def test_help_is_grouped_and_explained(capsys):
         (["--env", "maze2d-umaze", "--data", "{folder}/nan.npz"], "observations"),
         (["--env", "maze2d-umaze", "--device", "cuda"], "device cuda is not available"),
         (["--resume", "{folder}/nothing"], "no run at"),
+        (["--resume", "{folder}/run", "--steps", "9"], "leave out --steps"),
+        (["--env", "maze2d-umaze", "--out", "{folder}/broken.npz"], "broken.npz"),
+        (["--env", "maze2d-umaze", "--env-id", "NoSuch-v0"], "cannot make the environment"),
+        (["--env", "maze2d-umaze", "--training.threads", "0"], "training.threads=0"),
     ],
 )
 def test_errors_come_before_any_work(arguments, message, tmp_path, capsys, monkeypatch):
@@ -140,6 +144,17 @@ def test_errors_come_before_any_work(arguments, message, tmp_path, capsys, monke
     np.savez(files / "nan.npz", observations=observations, timeouts=np.zeros(4), **steps)
     error = error_of([a.format(folder=files) for a in arguments], capsys)
     assert message in error and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("env_id", ["NoSuch-v0", "CartPole-v1"])
+def test_a_wrong_environment_shows_before_training(umaze, tmp_path, capsys, env_id):
+    error = error_of([*flags(umaze, tmp_path / "run"), "--env-id", env_id], capsys)
+    assert env_id in error and not (tmp_path / "run").exists()
+
+
+def test_a_run_killed_before_its_first_checkpoint_says_what_to_do(umaze, tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text("env: maze2d-umaze")
+    assert "remove it" in error_of(flags(umaze, tmp_path), capsys)
 
 
 def test_a_finished_run_is_never_overwritten(whole, umaze, capsys):
@@ -306,10 +321,14 @@ def test_resume_with_changed_data_is_refused(tmp_path, capsys):
     out = tmp_path / "run"
     assert lpt_train(flags(data, out, 3)) == 0
     before = weights(out, 3)
-    data.unlink()
+    kept = data.rename(tmp_path / "kept.npz")
     make_data(data, seed=1, steps=3000)
     error = error_of(["--resume", str(out)], capsys)
     assert "was trained on data" in error and weights(out, 3) == before
+    with open(out / "evaluations.jsonl", "w") as file:
+        file.write('{"step": 2}\n{"step": 3, "ret')  # killed while writing
+    assert lpt_train(["--resume", str(out), "--data", str(kept)]) == 0
+    assert (out / "evaluations.jsonl").read_text() == '{"step": 2}\n'
 
 
 # Own data, own environment
@@ -346,8 +365,8 @@ def test_own_data_and_own_environment(corridor, tmp_path):
             observation = after
     data, out = tmp_path / "own.npz", tmp_path / "run"
     np.savez(data, timeouts=np.zeros(len(rows["rewards"])), **rows)
-    own = ["--env-id", CORRIDOR, "--dataset.returns", "recorded", "--evaluation.target", "9"]
-    assert lpt_train([*flags(data, out, 5), *own]) == 0
-    record = json.loads((out / "results" / "maze2d-umaze" / "lpt" / "seed0.json").read_text())
+    own = ["--env-id", CORRIDOR, "--evaluation.target", "9"]
+    assert lpt_train(["--env", "corridor", *flags(data, out, 5)[2:], *own]) == 0
+    record = json.loads((out / "results" / "corridor" / "lpt" / "seed0.json").read_text())
     assert record["env_id"] == CORRIDOR and record["last"]["score"] is None
     assert record["data"]["source"] == "npz" and all(1 <= r <= 9 for r in record["last"]["returns"])

@@ -127,3 +127,25 @@ def test_a_repeated_env_takes_the_preset_of_the_last():
 def test_an_unknown_device_is_a_users_error(finished, capsys):
     assert lpt_eval([str(finished), "--device", "gpu"]) == 2
     assert "unknown device 'gpu'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--steps", "0"], "at least one update"),
+        (["--label", "../up"], "--label"),
+        (["--training.log-every", "0"], "training.log_every"),
+        (["--training.threads", "0"], "training.threads"),
+        (["--training.history-dropout", "2"], "training.history_dropout"),
+    ],
+)
+def test_settings_that_cannot_train_are_refused(flags, word, capsys, tmp_path):
+    from lpt.cli.train import main
+
+    out = tmp_path / "run"
+    with pytest.raises(SystemExit) as stop:  # the parser's own refusal, with the field's name
+        main(["--env", "maze2d-umaze", "--out", str(out), *flags])
+    said = capsys.readouterr()
+    assert stop.value.code == 2
+    assert word in " ".join((said.out + said.err).split())
+    assert not out.exists()

@@ -250,5 +250,5 @@ def test_history_dropout_ends_when_configured(dataset, make_config):
 
 def test_history_dropout_needs_segments(make_config, dataset):
     config = make_config(sampler={"segments": 0}, training={"history_dropout": 0.5})
-    with pytest.raises(ValueError, match="history_dropout=0.5 .*sampler.segments"):
+    with pytest.raises(ValueError, match=r"history_dropout=0.5 .*sampler.segments"):
         Trainer(config, dataset, CPU)

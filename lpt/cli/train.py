@@ -15,6 +15,7 @@ from lpt.run import Interrupted, start
 DESCRIPTION = """Train a Latent Plan Transformer and evaluate its last checkpoint.
 
 --env NAME takes the task's preset; every field below can be overridden. Known tasks: {tasks}.
+Any other NAME is a task of your own: give its --data, and --env-id to evaluate in.
 With --resume RUN the run's own settings are used; nothing else needs to be given."""
 
 RESUMED = "(the run's own)"
@@ -39,13 +40,14 @@ def parse(arguments: Sequence[str]) -> Config:
     settings["prog"] = "lpt-train"
     if env is None:
         return tyro.cli(Config, **settings)  # --help, or the parser's word that --env is missing
-    default = Config(env=env) if env == RESUMED else preset(env)
+    own = env not in presets() and _value(arguments, "--data") is not None
+    default = Config(env=env) if own or env == RESUMED else preset(env)
     config = tyro.cli(Config, default=default, **settings)
     if config.resume is not None:
-        own = sorted(set(_changes(default, config)) - {"--resume", *KEPT})
-        if own:
+        changed = sorted(set(_changes(default, config)) - {"--resume", *KEPT})
+        if changed:
             raise ValueError(
-                f"--resume goes on with the run's own settings: leave out {', '.join(own)} "
+                f"--resume goes on with the run's own settings: leave out {', '.join(changed)} "
                 f"(only {', '.join(KEPT)} may be given anew)"
             )
     return config
