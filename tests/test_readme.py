@@ -101,8 +101,6 @@ def test_the_results_table_has_its_markers():
 
 
 def test_links_lead_somewhere():
-    if "TODO-LEAD" in README:
-        pytest.skip("the README is not finished")
     links = re.findall(r"\]\(([^)#]+)\)", README + (ROOT / "CONTRIBUTING.md").read_text())
     missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
     assert not missing
