@@ -172,7 +172,7 @@ class Run:
         saved = time.monotonic()
         bar = tqdm(total=self.config.steps, initial=self.trainer.step, desc=self.config.env)
         previous = [(s, signal.signal(s, self._on_signal)) for s in (signal.SIGTERM, signal.SIGINT)]
-        meter = _Meter(self.trainer.dataset.num_steps)
+        meter = _Meter()
         try:
             while self.trainer.step < self.config.steps:
                 began = time.monotonic()
@@ -338,7 +338,7 @@ class Run:
 class _Meter:
     """Means of an interval's scalars, read from the device only when they are shown."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self) -> None:
         self.sums: dict[str, Any] = {}
         self.count, self.seconds = 0, 0.0
 
