@@ -6,7 +6,9 @@ other import:
 - `lpt/Maze2D-{umaze,medium,large}-v1`: D4RL's maze2d-*-v1, sparse reward;
 - `lpt/Maze2D-{umaze,medium,large}-eval-v1`: its evaluation mazes;
 - each of them as `-dense-v1`, for instance `lpt/Maze2D-umaze-eval-dense-v1`;
-- `lpt/Maze2D-v1`: one's own, `gymnasium.make("lpt_envs:lpt/Maze2D-v1", maze="####/#OG#/####")`.
+- `lpt/Maze2D-v1`: one's own, `gymnasium.make("lpt_envs:lpt/Maze2D-v1", maze="####/#OG#/####")`;
+- `lpt/ConnectFour-v0`: Connect Four against the ESPER protocol's opponent, and against others
+  `lpt/ConnectFour-{optimal,eps-greedy,random}-v0`.
 """
 
 import gymnasium
@@ -33,5 +35,16 @@ def _register_maze2d() -> None:
     )
 
 
+def _register_connect_four() -> None:
+    for opponent in ("esper", "optimal", "eps-greedy", "random"):
+        infix = "" if opponent == "esper" else f"-{opponent}"
+        gymnasium.register(
+            id=f"lpt/ConnectFour{infix}-v0",
+            entry_point="lpt_envs.connect_four.env:ConnectFourEnv",
+            kwargs={"opponent": opponent},
+        )
+
+
 if "lpt/Maze2D-v1" not in gymnasium.registry:  # a reload must not warn about overriding
     _register_maze2d()
+    _register_connect_four()

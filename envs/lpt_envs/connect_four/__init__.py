@@ -1,0 +1,1 @@
+"""Connect Four: the board, an exact solver, the opponents and the environment."""
