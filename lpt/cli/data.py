@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from lpt.data.d4rl import write_d4rl
 from lpt.data.dataset import DatasetConfig, TrajectoryDataset
-from lpt.data.files import check_absent
+from lpt.data.files import atomic_write, check_absent
+from lpt.data.games import (
+    build_dataset,
+    describe_behaviour,
+    final_boards,
+    is_games_path,
+    read_behaviour,
+    write_games,
+)
 from lpt.data.minari_io import is_minari_id, write_minari
 from lpt.data.npz import write_npz
 from lpt.data.regenerate import NOISE, final_observations, regenerate
-from lpt.data.sources import load, progress_bar, regenerated_path
+from lpt.data.sources import generate_games, load, progress_bar, regenerated_path
 from lpt.data.tasks import TASKS, Task, custom_maze, find_task
+
+Format = Literal["games", "d4rl", "minari", "npz"]
+_ENDINGS: dict[str, tuple[str, ...]] = {
+    "games": (".games.xz", ".games"),
+    "d4rl": (".hdf5", ".h5"),
+    "npz": (".npz",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Make:
-    """Generate a Maze2D data set with D4RL's protocol and write it.
+    """Generate a data set with its published protocol and write it.
 
     Attributes:
-        task: task such as maze2d-umaze, or one's own maze as a string: '#####/#GOO#/#####'.
-        steps: number of steps; D4RL's number if not given (1, 2 or 4 million).
-        seed: seed of targets, waypoints and action noise.
-        noise: standard deviation of the action noise; 0.5 fits D4RL's data.
-        out: file to write (for minari: the data set's id). Without it, d4rl files go where
-            lpt-train finds them, other formats beside that place or to lpt/TASK-v1.
-        format: d4rl (HDF5), minari or npz.
+        task: task such as maze2d-umaze or connect-four, or one's own maze as a string:
+            '#####/#GOO#/#####'.
+        steps: number of steps; the published number if not given (Maze2D: 1, 2 or 4 million,
+            connect-four: 1 million, connect-four-mixed: 20,000 games).
+        seed: seed of everything random.
+        noise: standard deviation of the action noise in a maze; 0.5 fits D4RL's data.
+        out: file to write (for minari: the data set's id). Without it, the default format goes
+            where lpt-train finds it, other formats beside that place or to lpt/TASK-vN.
+        format: games (Connect Four's default: one line of moves a game), d4rl (HDF5, Maze2D's
+            default), minari or npz.
         overwrite: replace what is there.
     """
 
@@ -40,7 +59,7 @@ class Make:
     seed: int = 0
     noise: float = NOISE
     out: str | None = None
-    format: Literal["d4rl", "minari", "npz"] = "d4rl"
+    format: Format | None = None
     overwrite: bool = False
 
 
@@ -49,13 +68,15 @@ class Info:
     """Print source, fingerprint, sizes and returns of a data set.
 
     Attributes:
-        name_or_path: task, .npz, .hdf5 or .h5 file, or Minari id.
-        source: auto, d4rl, regenerated, minari:ID, or a path.
+        name_or_path: task, .npz, .hdf5, .h5, .games or .games.xz file, or Minari id.
+        source: auto, d4rl, regenerated, shipped, minari:ID, or a path.
+        json: file of figures by data set, to which those of a games file are added.
         dataset: how steps become labelled trajectories.
     """
 
     name_or_path: tyro.conf.Positional[str]
     source: str = "auto"
+    json: Path | None = None
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
 
 
@@ -68,7 +89,7 @@ def main(args: Sequence[str] | None = None) -> None:
         if isinstance(command, Make):
             run_make(command)
         else:
-            print(load(command.name_or_path, command.dataset, command.source))
+            run_info(command)
     except (ValueError, OSError) as error:
         sys.exit(f"lpt-data: {error}")
 
@@ -81,8 +102,38 @@ def run_make(command: Make) -> TrajectoryDataset:
         FileExistsError: the target exists and `overwrite` is not set.
     """
     task = _task(command.task)
+    kind = _format(command, task)
+    target = _target(command, task, kind)
+    make = _make_maze if task.mixture is None else _make_games
+    dataset = make(command, task, kind, target)
+    print(dataset)
+    if "behaviour" in dataset.provenance.details:
+        print(describe_behaviour(dataset.provenance.details["behaviour"]))
+    print(f"wrote {target}")
+    return dataset
+
+
+def run_info(command: Info) -> None:
+    """Loads and prints a data set, and the results of the games if it comes from a games file.
+
+    Raises:
+        ValueError: unknown or malformed data, or figures are asked for of other than games.
+    """
+    dataset = load(command.name_or_path, command.dataset, command.source)
+    print(dataset)
+    path = str(dataset.provenance.details.get("path", ""))
+    if is_games_path(path):
+        figures = read_behaviour(path)
+        print(describe_behaviour(figures))
+        if command.json is not None:
+            figures = {"fingerprint": dataset.provenance.fingerprint, **figures}
+            _add_figures(command.json, dataset.provenance.id, figures)
+    elif command.json is not None:
+        raise ValueError(f"--json {command.json}: only games files have figures to add")
+
+
+def _make_maze(command: Make, task: Task, kind: Format, target: str) -> TrajectoryDataset:
     steps = task.steps if command.steps is None else command.steps
-    target = _target(command, task, steps)
     with progress_bar(task.name, steps) as progress:
         arrays, provenance = regenerate(
             task, steps=steps, seed=command.seed, noise=command.noise, progress=progress
@@ -92,22 +143,35 @@ def run_make(command: Make) -> TrajectoryDataset:
     dataset = TrajectoryDataset.from_steps(
         *(arrays[key] for key in keys), provenance=provenance, config=config
     )
-    if command.format == "d4rl":
+    if kind == "d4rl":
         write_d4rl(target, arrays, provenance, overwrite=command.overwrite)
-    elif command.format == "npz":
+    elif kind == "npz":
         write_npz(target, dataset, overwrite=command.overwrite)
     else:
         final = final_observations(arrays, dataset.offsets)
         write_minari(target, dataset, final_observations=final, overwrite=command.overwrite)
-    print(dataset)
-    print(f"wrote {target}")
+    return dataset
+
+
+def _make_games(command: Make, task: Task, kind: Format, target: str) -> TrajectoryDataset:
+    games, provenance = generate_games(task, command.steps, command.seed)
+    dataset = build_dataset(games, provenance)
+    if kind == "games":
+        write_games(target, games, provenance, overwrite=command.overwrite)
+    elif kind == "d4rl":
+        write_d4rl(target, dataset, provenance, overwrite=command.overwrite)
+    elif kind == "npz":
+        write_npz(target, dataset, overwrite=command.overwrite)
+    else:
+        final = final_boards(games)
+        write_minari(target, dataset, final_observations=final, overwrite=command.overwrite)
     return dataset
 
 
 def _task(name: str) -> Task:
     task = custom_maze(name) if "#" in name else find_task(name)
-    if task is None or task.maze is None:
-        known = ", ".join(task.name for task in TASKS.values() if task.maze is not None)
+    if task is None or not task.generated:
+        known = ", ".join(task.name for task in TASKS.values() if task.generated)
         raise ValueError(
             f"{name!r} has no generator: give one of {known}, or a maze string of rows of #, O and "
             "G separated by '/'"
@@ -115,21 +179,46 @@ def _task(name: str) -> Task:
     return task
 
 
-def _target(command: Make, task: Task, steps: int) -> str:
+def _format(command: Make, task: Task) -> Format:
+    """Returns the format to write, after checking the options that not every task has."""
+    if task.mixture is None:
+        if command.format == "games":
+            raise ValueError(f"--format games: {task.name} has no games, give d4rl, minari or npz")
+        return command.format or "d4rl"
+    if command.noise != NOISE:
+        raise ValueError(f"--noise {command.noise}: {task.name} has no action noise")
+    return command.format or "games"
+
+
+def _target(command: Make, task: Task, kind: Format) -> str:
     """Returns the file or Minari id to write, checked before the work begins."""
-    if command.format == "minari":
+    if kind == "minari":
         target = command.out or f"lpt/{task.name}-v{task.version}"
         if not is_minari_id(target):
             raise ValueError(f"--out {target!r} is no Minari id: expected namespace/name-v0")
         return target
-    path = Path(command.out or regenerated_path(task, steps, command.seed, command.noise))
-    suffix = ".npz" if command.format == "npz" else ".hdf5"
+    endings = _ENDINGS[kind]
     if command.out is None:
-        path = path.with_suffix(suffix)
-    elif path.suffix not in ((".npz",) if suffix == ".npz" else (".hdf5", ".h5")):
-        raise ValueError(f"--out {path}: a {command.format} file ends in {suffix}")
+        path = regenerated_path(task, command.steps, command.seed, command.noise)
+        stem = path.name.removesuffix(".hdf5").removesuffix(".games.xz")
+        path = path.with_name(stem + endings[0])
+    else:
+        path = Path(command.out)
+        if not path.name.endswith(endings):
+            raise ValueError(f"--out {path}: a {kind} file ends in {' or '.join(endings)}")
     check_absent(path, command.overwrite)
     return str(path)
+
+
+def _add_figures(path: Path, name: str, figures: dict[str, Any]) -> None:
+    """Puts figures under a name into a JSON file of figures by name."""
+    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not isinstance(record, dict):
+        raise ValueError(f"--json {path}: expected a JSON object of figures by data set")
+    record[name] = figures
+    with atomic_write(path, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"added {name} to {path}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from lpt.data.d4rl import read_d4rl, write_d4rl
 from lpt.data.dataset import DatasetConfig, TrajectoryDataset
+from lpt.data.games import read_games, write_games
 from lpt.data.minari_io import read_minari, write_minari
 from lpt.data.npz import read_npz, write_npz
 from lpt.data.provenance import Provenance
@@ -29,9 +30,11 @@ __all__ = [
     "normalized_score",
     "read_d4rl",
     "read_file",
+    "read_games",
     "read_minari",
     "read_npz",
     "write_d4rl",
+    "write_games",
     "write_minari",
     "write_npz",
 ]

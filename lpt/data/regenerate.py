@@ -1,4 +1,4 @@
-"""Regenerating D4RL's Maze2D data with the waypoint controller of `lpt_envs`."""
+"""Making data with `lpt_envs`: D4RL's Maze2D by its waypoint controller, Connect Four by games."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lpt.data.games import behaviour
 from lpt.data.provenance import Provenance, library_versions
 from lpt.data.tasks import Task
+from lpt_envs.connect_four.games import Games
+from lpt_envs.connect_four.games import generate as play_games
+from lpt_envs.connect_four.players import MIXTURES
 from lpt_envs.mazes import parse_maze
 from lpt_envs.waypoint import generate
 
 NOISE = 0.5
 """Standard deviation of the action noise that fits D4RL's released data (FACTS 5)."""
+OPPONENT = "esper"
+"""The opponent of the Connect Four games (FACTS 4)."""
 
 
 def regenerate(
@@ -36,10 +42,10 @@ def regenerate(
         The arrays under D4RL's keys, and their provenance.
 
     Raises:
-        ValueError: the task has no generator.
+        ValueError: the task has no maze.
     """
     if task.maze is None:
-        raise ValueError(f"{task.name} cannot be regenerated: only Maze2D data have a generator")
+        raise ValueError(f"{task.name} cannot be regenerated so: it has no maze")
     steps = task.steps if steps is None else steps
     arrays = generate(task.maze, steps, seed, noise=noise, progress=progress)
     if task.reward == "dense":
@@ -58,6 +64,48 @@ def regenerate(
     if task.name == "maze2d-custom":
         details["env_kwargs"] = {"maze": task.maze}
     return arrays, Provenance("regenerated", task.name, task.env_id, details=details)
+
+
+def regenerate_games(
+    task: Task,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Games, Provenance]:
+    """Plays the games of a Connect Four task; deterministic in `seed`.
+
+    Fewer steps are the beginning of more.
+
+    Args:
+        task: with a mixture of players.
+        steps: agent's moves, the last game finished; None takes the task's own size.
+        seed: of the players' and the opponent's random moves.
+        progress: called with (done, all), steps or games, now and then.
+
+    Returns:
+        The games, and their provenance with figures of the players' behaviour.
+
+    Raises:
+        ValueError: the task has no mixture, or `steps` is below 1.
+    """
+    if task.mixture is None:
+        raise ValueError(f"{task.name} cannot be regenerated so: it has no mixture of players")
+    mixture = MIXTURES[task.mixture]
+    games = play_games(mixture, steps=steps, seed=seed, opponent=OPPONENT, progress=progress)
+    weights = zip(mixture.players, mixture.weights, strict=True)
+    details = {
+        "generator": "lpt_envs.connect_four.games.generate",
+        "task": task.name,
+        "mixture": {player.name: weight for player, weight in weights},
+        "opponent": OPPONENT,
+        "horizon": task.horizon,
+        "games" if steps is None and task.games else "steps": steps or task.games or task.steps,
+        "seed": seed,
+        "versions": library_versions(("numpy",)),
+        "behaviour": behaviour(games),
+    }
+    return games, Provenance("regenerated", task.name, task.env_id, details=details)
 
 
 def final_observations(arrays: dict[str, np.ndarray], offsets: np.ndarray) -> np.ndarray:

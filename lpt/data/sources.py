@@ -14,14 +14,19 @@ from tqdm import tqdm
 
 from lpt.data.d4rl import read_d4rl, write_d4rl
 from lpt.data.dataset import DatasetConfig, TrajectoryDataset
+from lpt.data.games import SUFFIXES as GAMES_SUFFIXES
+from lpt.data.games import is_games_path, read_games, write_games
 from lpt.data.minari_io import is_minari_id, read_minari
 from lpt.data.npz import read_npz
 from lpt.data.provenance import Provenance
-from lpt.data.regenerate import NOISE, regenerate
+from lpt.data.regenerate import NOISE, regenerate, regenerate_games
 from lpt.data.tasks import TASKS, Task, find_task
+from lpt_envs.connect_four.games import Games, shipped_games
 
-SUFFIXES = (".npz", ".hdf5", ".h5")
+SUFFIXES = (".npz", ".hdf5", ".h5", *GAMES_SUFFIXES)
 """File endings that `load` reads."""
+SHIPPED_SEED = 0
+"""Seed of the games that the package holds."""
 
 Log = Callable[[str], None]
 
@@ -41,11 +46,13 @@ def load(
     `source` is one of:
 
     - `auto`: a path or Minari id is read as such; a task takes the D4RL file in the D4RL cache,
-      else a file regenerated before, else regenerates the data (Maze2D) and keeps them;
+      else a file regenerated before, else the one shipped with the package (Connect Four), else
+      regenerates the data (Maze2D, Connect Four) and keeps them;
     - `d4rl`: the D4RL file in `D4RL_DATASET_DIR` (default `~/.d4rl/datasets`);
     - `regenerated`: the file in `LPT_DATA_DIR` (default `~/.cache/lpt/datasets`), made if absent;
+    - `shipped`: the file in the package;
     - `minari`, where the first argument is a Minari id, or `minari:<id>`, or a Minari id;
-    - a path to an .npz, .hdf5 or .h5 file.
+    - a path to an .npz, .hdf5, .h5, .games or .games.xz file.
 
     A known task gives the data its environment and, where the config has none, its horizon.
 
@@ -55,7 +62,7 @@ def load(
         source: see above.
         discrete: whether actions are discrete; None infers it.
         seed: of regenerated data.
-        steps: rows of regenerated data; None takes D4RL's number.
+        steps: rows of regenerated data; None takes the published number.
         log: receives the lines to print; None is silent.
 
     Raises:
@@ -72,6 +79,7 @@ def load(
     if _is_path(source):
         say(f"data: {name} from {source} (the path given)")
         kind = "npz" if source.lower().endswith(".npz") else "hdf5"
+        kind = "games" if is_games_path(source) else kind
         dataset = read_file(source, config, discrete=discrete, origin=_origin(task, kind))
     elif (minari_id := _minari_id(name, source)) is not None:
         say(f"data: {name} from the local Minari data set {minari_id}")
@@ -99,17 +107,18 @@ def read_file(
     discrete: bool | None = None,
     origin: Provenance | None = None,
 ) -> TrajectoryDataset:
-    """Reads an .npz, .hdf5 or .h5 file.
+    """Reads an .npz, .hdf5, .h5, .games or .games.xz file.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: another ending, or malformed data.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
+    if not os.fspath(path).lower().endswith(SUFFIXES):
         raise ValueError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}")
     path = Path(path).expanduser()
-    read = read_npz if suffix == ".npz" else read_d4rl
+    read = read_npz if path.suffix.lower() == ".npz" else read_d4rl
+    if is_games_path(path):
+        read = read_games
     return read(path, config, discrete=discrete, origin=origin)
 
 
@@ -127,10 +136,22 @@ def regenerated_path(
     task: Task, steps: int | None = None, seed: int = 0, noise: float = NOISE
 ) -> Path:
     """Returns where the regenerated data of a task are kept; every option is in the name."""
-    options = f"steps{task.steps if steps is None else steps}-seed{seed}"
+    size = f"steps{task.steps if steps is None else steps}"
+    if steps is None and task.games is not None:
+        size = f"games{task.games}"
+    options = f"{size}-seed{seed}"
     if noise != NOISE:
         options += f"-noise{noise:g}"
-    return data_folder() / f"{task.name}-v{task.version}-{options}.hdf5"
+    suffix = ".hdf5" if task.mixture is None else ".games.xz"
+    return data_folder() / f"{task.name}-v{task.version}-{options}{suffix}"
+
+
+def generate_games(task: Task, steps: int | None, seed: int) -> tuple[Games, Provenance]:
+    """Plays the games of a Connect Four task as `regenerate_games`, and shows a bar."""
+    by_games = steps is None and task.games is not None
+    total = task.games if by_games else steps or task.steps
+    with progress_bar(task.name, total or 1, "game" if by_games else "step") as progress:
+        return regenerate_games(task, steps=steps, seed=seed, progress=progress)
 
 
 def _resolve(task: Task, source: str, seed: int, steps: int | None, say: Log) -> tuple[Path, str]:
@@ -141,30 +162,72 @@ def _resolve(task: Task, source: str, seed: int, steps: int | None, say: Log) ->
             if path.is_file():
                 say(f"data: {task.name} from {path} (found in the D4RL cache)")
                 return path, "d4rl"
-    if source == "d4rl" or task.maze is None:
-        places = " or ".join(map(str, candidates))
-        raise FileNotFoundError(
-            f"{task.name}: no D4RL file at {places}. Put the file there, set D4RL_DATASET_DIR "
-            "to its folder, or give its path as the source."
-        )
+    if source == "d4rl" or not task.generated:
+        raise FileNotFoundError(_no_d4rl_file(task, candidates))
     path = regenerated_path(task, steps, seed)
-    why = "asked for" if source == "regenerated" else f"no D4RL file in {d4rl_folder()}"
+    shipped = shipped_games(task.mixture or "")
+    full = steps is None or (task.games is None and steps == task.steps)
+    has_shipped = shipped.is_file() and full and seed == SHIPPED_SEED
+    if source == "shipped":
+        if not has_shipped:
+            raise FileNotFoundError(_not_shipped(task, steps, seed, shipped))
+        say(f"data: {task.name} from {shipped} (shipped with the package; asked for)")
+        return shipped, "regenerated"
+    why = "asked for" if source == "regenerated" else _why_not_found(task)
     if path.is_file():
+        if has_shipped and source == "auto":
+            why = "goes before the one shipped with the package"
         say(f"data: {task.name} from {path} (regenerated before; {why})")
         return path, "regenerated"
-    rows = task.steps if steps is None else steps
-    say(f"data: {task.name} regenerated now, {rows} steps with seed {seed}, kept in {path} ({why})")
-    with progress_bar(task.name, rows) as progress:
-        arrays, provenance = regenerate(task, steps=rows, seed=seed, progress=progress)
-    # Another process may have made the same file meanwhile: the same bytes, so replacing is safe.
-    write_d4rl(path, arrays, provenance, overwrite=True)
+    if source == "auto" and has_shipped:
+        say(f"data: {task.name} from {shipped} (shipped with the package; none at {path})")
+        return shipped, "regenerated"
+    _make(task, path, steps, seed, why, say)
     return path, "regenerated"
 
 
+def _make(task: Task, path: Path, steps: int | None, seed: int, why: str, say: Log) -> None:
+    """Regenerates the data of a task at `path`."""
+    rows = task.steps if steps is None else steps
+    size = f"{rows} steps" if steps is not None or task.games is None else f"{task.games} games"
+    say(f"data: {task.name} regenerated now, {size} with seed {seed}, kept in {path} ({why})")
+    # Another process may have made the same file meanwhile: the same bytes, so replacing is safe.
+    if task.mixture is not None:
+        write_games(path, *generate_games(task, steps, seed), overwrite=True)
+        return
+    with progress_bar(task.name, rows) as progress:
+        arrays, provenance = regenerate(task, steps=rows, seed=seed, progress=progress)
+    write_d4rl(path, arrays, provenance, overwrite=True)
+
+
+def _no_d4rl_file(task: Task, candidates: list[Path]) -> str:
+    if not candidates:
+        return f"{task.name}: D4RL has no such data. Take source auto, regenerated or shipped."
+    return (
+        f"{task.name}: no D4RL file at {' or '.join(map(str, candidates))}. Put the file there, "
+        "set D4RL_DATASET_DIR to its folder, or give its path as the source."
+    )
+
+
+def _not_shipped(task: Task, steps: int | None, seed: int, shipped: Path) -> str:
+    if not shipped.is_file():
+        return f"{task.name}: the package holds no such data. Take source auto."
+    return (
+        f"{task.name}: the package holds the data of seed {SHIPPED_SEED} in their full size, not "
+        f"steps={steps} with seed={seed}. Take source auto."
+    )
+
+
+def _why_not_found(task: Task) -> str:
+    if task.maze is not None:
+        return f"no D4RL file in {d4rl_folder()}"
+    return f"the package holds only seed {SHIPPED_SEED} in full size"
+
+
 @contextmanager
-def progress_bar(name: str, rows: int) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(name: str, rows: int, unit: str = "step") -> Iterator[Callable[[int, int], None]]:
     """Shows a bar on stderr; yields the callback (rows done, rows) that generators take."""
-    with tqdm(total=rows, desc=name, unit="step", unit_scale=True, file=sys.stderr) as bar:
+    with tqdm(total=rows, desc=name, unit=unit, unit_scale=True, file=sys.stderr) as bar:
 
         def update(done: int, _: int) -> None:
             bar.update(done - bar.n)
@@ -198,9 +261,9 @@ def _known(task: Task | None, name: str, source: str) -> Task:
             f"{name!r} is no known task{hint}. Known tasks: {', '.join(TASKS)}. Otherwise give a "
             f"path ({', '.join(SUFFIXES)}) or a Minari id (namespace/name-v0)."
         )
-    if source not in ("auto", "d4rl", "regenerated"):
+    if source not in ("auto", "d4rl", "regenerated", "shipped"):
         raise ValueError(
-            f"source {source!r}: expected auto, d4rl, regenerated, minari:<id>, or a path ending "
-            f"in {', '.join(SUFFIXES)}"
+            f"source {source!r}: expected auto, d4rl, regenerated, shipped, minari:<id>, or a path "
+            f"ending in {', '.join(SUFFIXES)}"
         )
     return task

@@ -1,4 +1,4 @@
-"""The tasks known by name: environment, horizon, file names and size of their D4RL data sets."""
+"""The tasks known by name: environment, horizon, and which data set each has."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from lpt_envs.connect_four.players import MIXTURES
 from lpt_envs.mazes import DEFAULT_HORIZON
 
 
@@ -15,13 +16,16 @@ class Task:
 
     Attributes:
         name: such as `maze2d-umaze` (without version).
-        version: D4RL's data set version.
+        version: the data set's version, D4RL's where D4RL has it.
         env_id: gymnasium id to evaluate in.
         horizon: evaluation horizon in steps.
         files: names under which D4RL stores the data, in order of preference.
-        maze: maze name or string if the data can be regenerated, else None.
+        maze: maze name or string if the waypoint controller can regenerate the data, else None.
+        mixture: name of the players (`lpt_envs.connect_four.players.MIXTURES`) whose Connect Four
+            games the data are, else None.
         reward: kind of reward of a maze.
-        steps: rows of D4RL's data set, used on regeneration.
+        steps: rows of the published data set, used on regeneration.
+        games: games of the data set, where their number is fixed and not that of the steps.
     """
 
     name: str
@@ -30,8 +34,15 @@ class Task:
     horizon: int
     files: tuple[str, ...] = ()
     maze: str | None = None
+    mixture: str | None = None
     reward: Literal["sparse", "dense"] = "sparse"
     steps: int = 1_000_000
+    games: int | None = None
+
+    @property
+    def generated(self) -> bool:
+        """Whether this toolkit can make the data."""
+        return self.maze is not None or self.mixture is not None
 
 
 _MAZE_SIZES = {
@@ -73,11 +84,27 @@ def _mujoco_task(robot: str, data: str) -> Task:
     )
 
 
+def _connect_four_task(name: str, mixture: str) -> Task:
+    recipe = MIXTURES[mixture]
+    return Task(
+        name=name,
+        version=0,
+        env_id="lpt_envs:lpt/ConnectFour-v0",
+        horizon=21,
+        mixture=mixture,
+        steps=recipe.steps or 0,
+        games=recipe.games,
+    )
+
+
 TASKS: dict[str, Task] = {
     task.name: task
     for task in [
         *(_maze_task(s, e, d) for s in _MAZE_SIZES for e in (False, True) for d in (False, True)),
         *(_mujoco_task(robot, data) for robot in _MUJOCO for data in _MUJOCO_DATA),
+        _connect_four_task("connect-four", "esper"),
+        _connect_four_task("connect-four-gamble", "gamble"),
+        _connect_four_task("connect-four-mixed", "mixed"),
     ]
 }
 """Known tasks by name."""
@@ -86,7 +113,7 @@ TASKS: dict[str, Task] = {
 def find_task(name: str) -> Task | None:
     """Returns the task of a name, or None if there is no such task.
 
-    D4RL's version suffix and `-sparse` are optional: `maze2d-umaze`, `maze2d-umaze-v1` and
+    The version suffix and `-sparse` are optional: `maze2d-umaze`, `maze2d-umaze-v1` and
     `maze2d-umaze-sparse-v1` are one task. Another version is other data and is not found.
     """
     match = re.fullmatch(r"(.+?)(?:-v(\d+))?", name)
