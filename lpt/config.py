@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import tyro
 import yaml
 
+from lpt.baselines import Algorithm
 from lpt.data import DatasetConfig, SamplerConfig
 from lpt.evaluation import EvaluationConfig
 from lpt.model import ModelConfig
@@ -76,14 +77,16 @@ class Config:
     """Gymnasium id to evaluate in; unset: the one the data name."""
     data: str = "auto"
     """Where the data come from: auto, d4rl, regenerated, a Minari id, or a file."""
+    algorithm: Algorithm = "lpt"
+    """lpt, or a baseline: bc (behaviour cloning), dt-final (prompted by the return itself)."""
     inference: Engine = "amortised"
-    """Posterior engine used in learning."""
+    """Posterior engine used in learning (lpt only)."""
     seed: int = 0
     """Seed of everything random in the run."""
     steps: Annotated[int, tyro.conf.arg(aliases=["--updates"])] = 10_000
     """Parameter updates."""
     out: Path | None = None
-    """Run folder; unset: runs/<env>/<inference>-seed<seed>."""
+    """Run folder; unset: runs/<env>/<inference, or baseline>-seed<seed>."""
     results: Path | None = None
     """Folder for <task>/<algorithm>/seed<seed>.json; unset: results/ in the run folder."""
     label: str = ""
@@ -114,7 +117,8 @@ class Config:
     @property
     def run(self) -> Path:
         """The run folder."""
-        return self.out or Path("runs") / self.env / f"{self.inference}-seed{self.seed}"
+        kind = self.inference if self.algorithm == "lpt" else self.algorithm
+        return self.out or Path("runs") / self.env / f"{kind}-seed{self.seed}"
 
 
 def preset_folder() -> Path:

@@ -9,6 +9,7 @@ from importlib import metadata as packages
 from typing import Any
 
 import lpt
+from lpt.baselines import Algorithm
 from lpt.model import Spaces
 
 FORMAT = 1
@@ -33,8 +34,8 @@ class PolicyMetadata:
 
     task: str
     """Task name, such as ``maze2d-umaze``."""
-    algorithm: str
-    """``lpt``, ``bc``, ..."""
+    algorithm: Algorithm
+    """``lpt`` or a baseline's name."""
     env_id: str | None
     """Gymnasium id to evaluate in; None where training had no simulator."""
     step: int

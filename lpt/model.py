@@ -181,11 +181,11 @@ class TrajectoryGenerator(nn.Module):
         return self.head(self.norm_out(x))[:, 0]
 
 
-class LatentPlanTransformer(nn.Module):
-    """The whole model: prior, generator and return predictor, and their log joint."""
+class PromptedTransformer(nn.Module):
+    """A trajectory generator and its prompt's shape: all that acting needs of a model."""
 
     def __init__(self, config: ModelConfig, spaces: Spaces) -> None:
-        """Build the model.
+        """Build the generator.
 
         Raises:
             ValueError: if the likelihood does not fit the action space.
@@ -198,39 +198,12 @@ class LatentPlanTransformer(nn.Module):
                 f"{'categorical' if spaces.discrete else 'gaussian or censored'}"
             )
         self.config, self.spaces = config, spaces
-        self.prior = UNetPrior(config.prior_width, config.prior_multipliers)
         self.generator = TrajectoryGenerator(config, spaces)
-        hidden, size = config.return_hidden, config.plan_tokens * config.width
-        self.return_predictor = nn.Sequential(
-            nn.Flatten(),
-            *(nn.Linear(size, hidden), nn.SiLU()),
-            *(nn.Linear(hidden, hidden), nn.SiLU()),
-            nn.Linear(hidden, 1),
-            nn.Flatten(0),
-        )
 
     @property
     def plan_shape(self) -> tuple[int, int]:
-        """``(N, D)`` of the prior noise and of the plan."""
+        """``(N, D)`` of the prompt (for a latent plan, of the prior noise too)."""
         return self.config.plan_tokens, self.config.width
-
-    def plan_from_noise(self, z0: Tensor) -> Tensor:
-        """``z = U_alpha(z0)``, ``[B, N, D] -> [B, N, D]``."""
-        return self.prior(z0)
-
-    def predicted_return(self, z: Tensor) -> Tensor:
-        """``r_gamma(z)``: ``[B, N, D] -> [B]``, in standard deviations of the data's returns."""
-        return self.return_predictor(z)
-
-    def log_prior(self, z0: Tensor) -> Tensor:
-        """``log p(z0)`` of a standard normal without its constant, ``[B]`` nats."""
-        return -0.5 * z0.square().flatten(1).sum(-1)
-
-    def log_return(self, z: Tensor, returns: Tensor) -> Tensor:
-        """``log p_gamma(y | z)`` of standardised returns ``[B]``, ``[B]`` nats."""
-        sigma = self.config.return_std
-        error = (returns - self.predicted_return(z)) / sigma
-        return -0.5 * error.square() - math.log(sigma) - 0.5 * math.log(2 * math.pi)
 
     def actions(self, z: Tensor, observations: Tensor, previous: Tensor) -> ActionDistribution:
         """Action distributions at every step of segments ``[B, M, T, ...]``."""
@@ -269,3 +242,42 @@ class LatentPlanTransformer(nn.Module):
 
     def _distribution(self, head: Tensor) -> ActionDistribution:
         return action_distribution(head, self.config.likelihood, self.config.action_std)
+
+
+class LatentPlanTransformer(PromptedTransformer):
+    """The whole model: prior, generator and return predictor, and their log joint."""
+
+    def __init__(self, config: ModelConfig, spaces: Spaces) -> None:
+        """Build the model.
+
+        Raises:
+            ValueError: if the likelihood does not fit the action space.
+        """
+        super().__init__(config, spaces)
+        self.prior = UNetPrior(config.prior_width, config.prior_multipliers)
+        hidden, size = config.return_hidden, config.plan_tokens * config.width
+        self.return_predictor = nn.Sequential(
+            nn.Flatten(),
+            *(nn.Linear(size, hidden), nn.SiLU()),
+            *(nn.Linear(hidden, hidden), nn.SiLU()),
+            nn.Linear(hidden, 1),
+            nn.Flatten(0),
+        )
+
+    def plan_from_noise(self, z0: Tensor) -> Tensor:
+        """``z = U_alpha(z0)``, ``[B, N, D] -> [B, N, D]``."""
+        return self.prior(z0)
+
+    def predicted_return(self, z: Tensor) -> Tensor:
+        """``r_gamma(z)``: ``[B, N, D] -> [B]``, in standard deviations of the data's returns."""
+        return self.return_predictor(z)
+
+    def log_prior(self, z0: Tensor) -> Tensor:
+        """``log p(z0)`` of a standard normal without its constant, ``[B]`` nats."""
+        return -0.5 * z0.square().flatten(1).sum(-1)
+
+    def log_return(self, z: Tensor, returns: Tensor) -> Tensor:
+        """``log p_gamma(y | z)`` of standardised returns ``[B]``, ``[B]`` nats."""
+        sigma = self.config.return_std
+        error = (returns - self.predicted_return(z)) / sigma
+        return -0.5 * error.square() - math.log(sigma) - 0.5 * math.log(2 * math.pi)

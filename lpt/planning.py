@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lpt.baselines import ConditionedTransformer, Model
 from lpt.inference import Energy, GaussianFit, adjusted_langevin, fit_gaussian, noise_like
 from lpt.model import LatentPlanTransformer
 
@@ -58,7 +59,7 @@ class Plan:
 
 
 def plan(
-    model: LatentPlanTransformer,
+    model: Model,
     targets: Tensor,
     config: PlanningConfig,
     generator: torch.Generator,
@@ -66,7 +67,8 @@ def plan(
     """Infer one plan for each target.
 
     Args:
-        model: the trained model; its dropout is off while planning.
+        model: the trained model; its dropout is off while planning. A baseline's plan is its
+            prompt, and the return it predicts is the one asked for.
         targets: ``[B]`` standardised target returns.
         config: method, weight and steps.
         generator: source of noise, on the model's device.
@@ -77,6 +79,10 @@ def plan(
     training = model.training
     model.eval()
     try:
+        if isinstance(model, ConditionedTransformer):
+            with torch.no_grad():
+                prompt = model.prompt(targets)
+            return Plan(prompt, prompt, targets, targets.new_zeros(0, len(targets)))
         return _plan(model, targets, config, generator)
     finally:
         model.train(training)

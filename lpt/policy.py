@@ -26,10 +26,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lpt.actions import ActionDistribution, Categorical
+from lpt.baselines import Model, build_model
 from lpt.checkpoint import Which, load_policy_files, policy_folder
 from lpt.checks import config_group, find_device, finite_target, observation_rows
 from lpt.metadata import PolicyMetadata
-from lpt.model import LatentPlanTransformer, ModelConfig, RolloutCache
+from lpt.model import ModelConfig, RolloutCache
 from lpt.planning import Plan, PlanningConfig
 from lpt.planning import plan as infer_plan
 
@@ -61,7 +63,7 @@ class LPTPolicy:
 
     def __init__(
         self,
-        model: LatentPlanTransformer,
+        model: Model,
         metadata: PolicyMetadata,
         planning: PlanningConfig | None = None,
         target: float | None = None,
@@ -128,7 +130,7 @@ class LPTPolicy:
         """
         weights, metadata = load_policy_files(path, which)
         config = config_group(ModelConfig, metadata.config.get("model", {}), "model")
-        model = LatentPlanTransformer(config, metadata.spaces)
+        model = build_model(metadata.algorithm, config, metadata.spaces)
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
@@ -199,23 +201,47 @@ class LPTPolicy:
             ValueError: for observations of a wrong shape or not finite, or a state that belongs to
                 another number of environments.
         """
-        array = observation_rows(observation, self.spaces.observation_dim, self.metadata.task)
-        if state is None:
-            state = self.begin(self.plan(n=len(array)).z)
-        if state.rows != len(array):
-            raise ValueError(
-                f"{len(array)} observations with a state of {state.rows} episodes: pass the state "
-                "that predict returned for the same environments, or state=None to begin"
-            )
         with self.evaluation_mode(), torch.inference_mode():
-            cache = self._cache(state.cache, episode_start)
-            standardised = (torch.from_numpy(array).to(self.device) - self._mean) / self._std
-            actions = self.model.step(cache, standardised, state.previous_action)
+            actions, cache = self._step(observation, state, episode_start)
             action = actions.mode() if deterministic else actions.sample(self.generator)
             discrete = self.spaces.discrete
             previous = F.one_hot(action, self.spaces.action_dim).float() if discrete else action
         result = action.cpu().numpy()
         return (result[0] if np.ndim(observation) == 1 else result), PolicyState(cache, previous)
+
+    def probabilities(self, observation: Any, state: PolicyState | None = None) -> np.ndarray:
+        """Probabilities ``[n, actions]`` of the discrete actions that :meth:`predict` draws from.
+
+        Args:
+            observation: ``[obs]`` or ``[n, obs]``, raw units.
+            state: as in :meth:`predict`; it is not changed.
+
+        Raises:
+            ValueError: as :meth:`predict`, and where actions are continuous.
+        """
+        if not self.spaces.discrete:
+            raise ValueError(f"{self.metadata.task} has continuous actions: use predict")
+        with self.evaluation_mode(), torch.inference_mode():
+            actions, _ = self._step(observation, state, None)
+        assert isinstance(actions, Categorical)
+        return actions.logits.softmax(-1).cpu().numpy()
+
+    def _step(
+        self, observation: Any, state: PolicyState | None, episode_start: Any
+    ) -> tuple[ActionDistribution, RolloutCache]:
+        """Action distributions of the next step of every row, and a cache that has seen it."""
+        array = observation_rows(observation, self.spaces.observation_dim, self.metadata.task)
+        if state is None:
+            with torch.inference_mode(False), torch.enable_grad():
+                state = self.begin(self.plan(n=len(array)).z)
+        if state.rows != len(array):
+            raise ValueError(
+                f"{len(array)} observations with a state of {state.rows} episodes: pass the state "
+                "that predict returned for the same environments, or state=None to begin"
+            )
+        cache = self._cache(state.cache, episode_start)
+        standardised = (torch.from_numpy(array).to(self.device) - self._mean) / self._std
+        return self.model.step(cache, standardised, state.previous_action), cache
 
     def reset(self, target: float | None = None, weight: float | None = None) -> None:
         """Begin a new episode of :meth:`act` with a new plan, for another target if given."""

@@ -41,6 +41,9 @@ DEFAULT_STEPS: dict[str, tuple[int, float]] = {
 }
 """Steps a visit and step size of each engine, where the config leaves them open."""
 
+PERSISTENT = ("langevin", "preconditioned")
+"""Engines that keep one chain for each trajectory across visits."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PosteriorConfig:
@@ -56,6 +59,17 @@ class PosteriorConfig:
     """The prior's weight at the first update, as a share of ``prior_weight``."""
     prior_warmup: int = 1500
     """Updates over which the prior's weight rises to its full value."""
+    return_weight: float = 1.0
+    """Power of p(y | z) while learning. Below 1 (the same as a wider sigma_y, in learning only)
+    the plan has less to gain from explaining luck: it is left to tell who acts."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for weights that are no weights."""
+        if not self.prior_weight > 0 or not self.return_weight > 0:
+            raise ValueError(
+                f"posterior.prior_weight={self.prior_weight} and posterior.return_weight="
+                f"{self.return_weight} must be positive"
+            )
 
     def weight_at(self, update: int) -> float:
         """The prior's weight at an update."""
@@ -110,7 +124,7 @@ class Posterior(nn.Module):
     @property
     def persistent(self) -> bool:
         """Whether the engine keeps one chain for each trajectory across visits."""
-        return self.engine in ("langevin", "preconditioned")
+        return self.engine in PERSISTENT
 
     def sample(
         self,

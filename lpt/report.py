@@ -256,54 +256,65 @@ def read_results(results: Path | str = "results") -> list[dict[str, Any]]:
 
 
 def markdown_table(records: list[dict[str, Any]]) -> str:
-    """The results table: mean over seeds, its interval, and the best checkpoint apart.
+    """The results tables: mean over seeds, its interval, and the best checkpoint apart.
 
-    Scores are D4RL's where a reference holds, raw returns elsewhere (marked). ``±`` is the standard
-    deviation over seeds; the interval bootstraps seeds and episodes.
+    One table for tasks with a D4RL reference (scores), one for the others (raw returns). ``±`` is
+    the standard deviation over seeds; the interval bootstraps seeds and episodes.
     """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for record in records:
         groups.setdefault((record["task"], record["algorithm"]), []).append(record)
-    lines = [
-        "| task | algorithm | target, w | seeds x episodes | score, last checkpoint "
-        "| 95 % interval | IQM | best checkpoint | ceiling | data |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    return "\n".join(lines + [_markdown_row(*key, group) for key, group in groups.items()]) + "\n"
+    tables = []
+    for unit, scored in (("D4RL score", True), ("return", False)):
+        rows = [_markdown_row(*k, g) for k, g in groups.items() if _is_scored(k[0], g) is scored]
+        if rows:
+            tables.append("\n".join((*_markdown_head(unit, scored), *rows)))
+    return "\n\n".join(tables) + "\n"
+
+
+def _markdown_head(unit: str, scored: bool) -> tuple[str, str]:
+    columns = ["task", "algorithm", "target, w", "seeds x episodes", f"{unit}, last checkpoint"]
+    columns += ["95 % interval", "IQM", "best checkpoint", *(["ceiling"] * scored), "data"]
+    return f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"
+
+
+def _is_scored(task: str, group: list[dict[str, Any]]) -> bool:
+    return find_reference(task) is not None and all(r["last"]["score"] is not None for r in group)
 
 
 def _markdown_row(task: str, algorithm: str, group: list[dict[str, Any]]) -> str:
     last = [record["last"] for record in group]
-    reference = find_reference(task)
-    scored = all(record["score"] is not None for record in last) and reference is not None
+    reference = find_reference(task) if _is_scored(task, group) else None
 
     def values(record: dict[str, Any]) -> np.ndarray:
         returns = np.asarray(record["returns"], float)
-        return reference.score(returns) if scored and reference is not None else returns
+        return returns if reference is None else reference.score(returns)
 
     runs = [values(record) for record in last]
+    digits = 1 if max(np.abs(run).max() for run in runs) > 10 else 3
     best = [values(r["best"]).mean() for r in group if r.get("best")]
     episodes = sorted({len(run) for run in runs})
     asked = sorted({f"{r['target']:g}, {r['weight']:g}" for r in last})
-    ceiling = reference.ceiling if scored and reference is not None else None
     cells = [
         task,
         algorithm,
         "; ".join(asked),
         f"{len(runs)} x {'/'.join(map(str, episodes))}",
-        _spread([run.mean() for run in runs]) + ("" if scored else " (return)"),
-        _interval(bootstrap_interval(runs), 1),
-        f"{np.mean([iqm(run) for run in runs]):.1f}",
-        _spread(best) if best else "",
-        "" if ceiling is None or reference is None else f"{reference.score(ceiling):.0f}",
-        ", ".join(sorted({str(r["data"].get("source")) for r in group})),
+        _spread([run.mean() for run in runs], digits),
+        _interval(bootstrap_interval(runs), digits),
+        f"{np.mean([iqm(run) for run in runs]):.{digits}f}",
+        _spread(best, digits) if best else "",
     ]
+    if reference is not None:
+        ceiling = reference.ceiling
+        cells.append("" if ceiling is None else f"{reference.score(ceiling):.0f}")
+    cells.append(", ".join(sorted({str(r["data"].get("source")) for r in group})))
     return f"| {' | '.join(cells)} |"
 
 
-def _spread(means: list[Any]) -> str:
-    spread = f" ± {np.std(means, ddof=1):.1f}" if len(means) > 1 else ""
-    return f"{np.mean(means):.1f}{spread}"
+def _spread(means: list[Any], digits: int) -> str:
+    spread = f" ± {np.std(means, ddof=1):.{digits}f}" if len(means) > 1 else ""
+    return f"{np.mean(means):.{digits}f}{spread}"
 
 
 def _interval(ends: Any, digits: int = 2) -> str:

@@ -122,7 +122,7 @@ class Run:
         quantiles = np.quantile(data.returns, [0, 0.1, 0.5, 0.9, 0.99, 1])
         return PolicyMetadata(
             task=self.config.env,
-            algorithm="lpt",
+            algorithm=self.config.algorithm,
             env_id=self.env_id,
             step=self.trainer.step,
             seed=self.config.seed,
@@ -299,8 +299,9 @@ class Run:
             return
         base = self.config.results or self.folder / "results"
         end = f"-{self.config.label}" if self.config.label else ""
-        algorithms = {f"lpt{end}": 1.0}
-        if self.config.planning.weight > 1:
+        name = self.config.algorithm
+        algorithms = {f"{name}{end}": 1.0}
+        if name == "lpt" and self.config.planning.weight > 1:
             algorithms[f"lpt-ei{end}"] = self.config.planning.weight
         rows: dict[str, Evaluation] = {}
         for algorithm, weight in algorithms.items():

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from lpt.baselines import ConditionedTransformer, Model, build_model
 from lpt.chains import Chains
 from lpt.config import Config
 from lpt.data import Batch, TrajectoryDataset, TrajectorySampler
 from lpt.inference import noise_like
 from lpt.model import LatentPlanTransformer, Spaces
-from lpt.posterior import Posterior, PosteriorSample
+from lpt.posterior import PERSISTENT, Posterior, PosteriorSample
 from lpt.proposal import Proposal, overview
 
 
@@ -54,13 +55,10 @@ class Trainer:
         self.config, self.dataset, self.device = config, dataset, device
         self.step = 0
         spaces = spaces_of(dataset)
-        self.model = LatentPlanTransformer(config.model, spaces).to(device)
-        proposal = Proposal(config.proposal, spaces, self.model.plan_shape).to(device)
+        self.model = build_model(config.algorithm, config.model, spaces).to(device)
         self.noise = torch.Generator(device).manual_seed(config.seed)
         self.views = torch.Generator().manual_seed(config.seed)
-        start = torch.Generator().manual_seed(config.seed + 1)
-        chains = Chains(dataset.num_trajectories, self.model.plan_shape, start)
-        self.posterior = Posterior(config.inference, config.posterior, chains, proposal)
+        self.posterior = self._build_posterior()
         self.sampler = TrajectorySampler(
             dataset, config.sampler, context=config.model.context, seed=config.seed
         )
@@ -69,10 +67,22 @@ class Trainer:
         self.optimizer = self._build_optimizer()
         self.scale = 1.0 / float(dataset.lengths.mean())
 
+    def _build_posterior(self) -> Posterior | None:
+        """The configured engine; None for a baseline, which infers nothing."""
+        config, data = self.config, self.dataset
+        if isinstance(self.model, ConditionedTransformer):
+            return None
+        shape = self.model.plan_shape
+        proposal = Proposal(config.proposal, self.model.spaces, shape).to(self.device)
+        start = torch.Generator().manual_seed(config.seed + 1)
+        count = data.num_trajectories if config.inference in PERSISTENT else 0
+        chains = Chains(count, shape, start)
+        return Posterior(config.inference, config.posterior, chains, proposal)
+
     @property
-    def policy_model(self) -> LatentPlanTransformer:
+    def policy_model(self) -> Model:
         """The model with averaged weights, which the policy uses."""
-        return cast(LatentPlanTransformer, self.average.module)
+        return cast(Model, self.average.module)
 
     def update(self) -> dict[str, Any]:
         """One parameter update; returns its scalars (tensors are left on the device)."""
@@ -92,7 +102,7 @@ class Trainer:
         return {
             "loss/total": loss.detach(),
             "loss/actions": -log_actions.detach().mean() * self.scale,
-            "loss/return": -log_return.detach().mean(),
+            "loss/return": -log_return.detach().mean() / self.config.posterior.return_weight,
             "optim/gradient_norm": norm.detach(),
             "optim/learning_rate": self.optimizer.param_groups[0]["lr"],
             "optim/prior_weight": weight,
@@ -112,32 +122,35 @@ class Trainer:
         self.model.eval()
         z0 = self._infer(batch, weight).z0.detach()
         fresh = self.sampler.resegment(batch.index.cpu().numpy()).to(self.device)
-        random = torch.randn(z0.shape, generator=self.noise, device=self.device)
         with torch.no_grad():
-            own, shuffled, prior = (
+            own, shuffled = (
                 float(self._log_likelihood(plan, fresh)[0].mean()) * self.scale
-                for plan in (z0, z0.roll(1, 0), random)
+                for plan in (z0, z0.roll(1, 0))
             )
-            predicted = self.model.predicted_return(self.model.plan_from_noise(z0))
-            pair = torch.stack((predicted, batch.returns))
-            correlation = float(torch.corrcoef(pair)[0, 1].nan_to_num())
-        return {
-            "plan/own": own,
-            "plan/shuffled": shuffled,
-            "plan/prior": prior,
-            "plan/information": own - shuffled,
-            "plan/return_correlation": correlation,
-        }
+            scalars = {"own": own, "shuffled": shuffled, "information": own - shuffled}
+            if isinstance(self.model, LatentPlanTransformer):
+                random = torch.randn(z0.shape, generator=self.noise, device=self.device)
+                prior = self._log_likelihood(random, fresh)[0].mean()
+                predicted = self.model.predicted_return(self.model.plan_from_noise(z0))
+                pair = torch.stack((predicted, batch.returns))
+                scalars["prior"] = float(prior) * self.scale
+                scalars["return_correlation"] = float(torch.corrcoef(pair)[0, 1].nan_to_num())
+        return {f"plan/{name}": value for name, value in scalars.items()}
 
     def _infer(self, batch: Batch, prior_weight: float) -> PosteriorSample:
+        if isinstance(self.model, ConditionedTransformer):
+            prompt = self.model.prompt(batch.returns)
+            return PosteriorSample(prompt, torch.zeros((), device=self.device))
+        assert self.posterior is not None
+        model = self.model
         index = batch.index.cpu().numpy()
         glance = overview(self.dataset, index, self.config.proposal, self.views).to(self.device)
 
         def energy(z0: Tensor) -> Tensor:
             log_actions, log_return = self._log_likelihood(z0, batch)
-            return -self.model.log_prior(z0) - (log_actions + log_return) / prior_weight
+            return -model.log_prior(z0) - (log_actions + log_return) / prior_weight
 
-        self.model.eval()  # no dropout inside the chains
+        model.eval()  # no dropout inside the chains
         return self.posterior.sample(
             energy, batch.index.cpu(), glance, batch.returns, prior_weight, self.noise
         )
@@ -151,7 +164,7 @@ class Trainer:
         return replace(batch, observations=batch.observations + std * noise)
 
     def _log_likelihood(self, z0: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """``log p_beta(tau | z)`` (or its estimate) and ``log p_gamma(y | z)``, ``[B]`` nats."""
+        """``log p_beta(tau | z)``, or its estimate, and ``w log p_gamma(y | z)``, ``[B]`` nats."""
         z = self.model.plan_from_noise(z0)
         parts = [
             self.model.log_actions(
@@ -159,7 +172,8 @@ class Trainer:
             )
             for part in split_history(batch, self._segments_without_history())
         ]
-        return torch.stack(parts).sum(0), self.model.log_return(z, batch.returns)
+        weight = self.config.posterior.return_weight
+        return torch.stack(parts).sum(0), weight * self.model.log_return(z, batch.returns)
 
     def _segments_without_history(self) -> int:
         settings = self.config.training
@@ -168,7 +182,8 @@ class Trainer:
         return round(settings.history_dropout * self.config.sampler.segments)
 
     def _parameters(self) -> list[nn.Parameter]:
-        return [*self.model.parameters(), *self.posterior.parameters()]
+        inferring = [] if self.posterior is None else self.posterior.parameters()
+        return [*self.model.parameters(), *inferring]
 
     def _build_optimizer(self) -> torch.optim.AdamW:
         config = self.config.training
@@ -201,9 +216,6 @@ class Trainer:
         tensors = {
             **_prefixed("model", self.model.state_dict()),
             **_prefixed("average", self.average.state_dict()),
-            **_prefixed("posterior", self.posterior.state_dict()),
-            **_prefixed("chains", self.posterior.chains.state_dict()),
-            "preconditioner": self.posterior.preconditioner.mean_square,
             "rng.noise": self.noise.get_state(),
             "rng.views": self.views.get_state(),
             "rng.torch": torch.get_rng_state(),
@@ -215,8 +227,13 @@ class Trainer:
         values = {
             "step": self.step,
             "sampler": self.sampler.state_dict(),
-            "preconditioner_updates": self.posterior.preconditioner.updates,
+            "trajectories": self.dataset.num_trajectories,
         }
+        if self.posterior is not None:
+            tensors |= _prefixed("posterior", self.posterior.state_dict())
+            tensors |= _prefixed("chains", self.posterior.chains.state_dict())
+            tensors["preconditioner"] = self.posterior.preconditioner.mean_square
+            values["preconditioner_updates"] = self.posterior.preconditioner.updates
         return tensors, values
 
     def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
@@ -225,15 +242,23 @@ class Trainer:
         Raises:
             ValueError: if the state is of another model or data set.
         """
+        saved, have = values["trajectories"], self.dataset.num_trajectories
+        if saved != have:
+            raise ValueError(
+                f"the checkpoint is of {saved} trajectories, the data set has {have}: resume with "
+                "the data the run was started with"
+            )
         try:
             self.model.load_state_dict(_under("model", tensors))
             self.average.load_state_dict(_under("average", tensors))
-            self.posterior.load_state_dict(_under("posterior", tensors))
+            if self.posterior is not None:
+                self.posterior.load_state_dict(_under("posterior", tensors))
         except RuntimeError as error:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
-        self.posterior.chains.load_state_dict(_under("chains", tensors))
-        self.posterior.preconditioner.mean_square = tensors["preconditioner"].to(self.device)
-        self.posterior.preconditioner.updates = values["preconditioner_updates"]
+        if self.posterior is not None:
+            self.posterior.chains.load_state_dict(_under("chains", tensors))
+            self.posterior.preconditioner.mean_square = tensors["preconditioner"].to(self.device)
+            self.posterior.preconditioner.updates = values["preconditioner_updates"]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _under("optimizer", tensors).items():
             number, slot = name.split(".", 1)

@@ -26,7 +26,7 @@ def record_video(
     target: float | None = None,
     weight: float | None = None,
     deterministic: bool = True,
-    fps: int = 30,
+    fps: float | None = None,
     max_frames: int = 600,
 ) -> list[float]:
     """Record episodes one after the other to an ``.mp4`` or ``.gif``.
@@ -40,7 +40,7 @@ def record_video(
         target: raw return to plan for; unset: the policy's.
         weight: planning weight; unset: the policy's.
         deterministic: act by the mode of the action likelihood.
-        fps: frames a second of the film.
+        fps: frames a second of the film; unset: as the environment's metadata say, 30 at most.
         max_frames: longer films leave frames out, evenly.
 
     Returns:
@@ -70,6 +70,7 @@ def record_video(
     finally:
         env.close()
     stride = -(-len(frames) // max_frames)
+    fps = fps or min(30.0, env.metadata.get("render_fps", 30))
     _write(path, frames[::stride], fps)
     return returns
 
@@ -105,7 +106,7 @@ def _need_imageio(path: Path) -> None:
             raise ModuleNotFoundError(f"videos need {module}: {MEND}")
 
 
-def _write(path: Path, frames: list[np.ndarray], fps: int) -> None:
+def _write(path: Path, frames: list[np.ndarray], fps: float) -> None:
     import imageio.v3
 
     path.parent.mkdir(parents=True, exist_ok=True)

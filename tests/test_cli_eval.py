@@ -63,7 +63,7 @@ def test_table_json_and_figure(run, tmp_path, capsys):
 
 def test_sweep_reports_every_target(run, tmp_path):
     out, plot = tmp_path / "sweep.json", tmp_path / "sweep.png"
-    arguments = ["--sweep", "--episodes", "2", "--weight", "1", "--stochastic"]
+    arguments = ["--sweep", "--episodes", "2", "--weight", "1", "--actions", "sample"]
     assert main([str(run), *arguments, "--out", str(out), "--plot", str(plot)]) == 0
     record = json.loads(out.read_text())
     assert [e["target"] for e in record["sweep"]] == [40, 0, 80]

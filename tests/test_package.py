@@ -110,5 +110,5 @@ def test_commands_need_no_d4rl_no_mujoco_py_no_gym_and_no_test_tools():
 
 
 def test_presets_are_found_and_complete():
-    assert {"maze2d-umaze", "maze2d-medium", "maze2d-large"} <= presets().keys()
+    assert {"maze2d-umaze", "maze2d-medium", "maze2d-large", "connect-four"} <= presets().keys()
     assert preset_folder().is_dir()

@@ -134,11 +134,15 @@ def test_table_is_made_from_the_files(tmp_path):
     mine = make_metadata(task="corridor", env_id="my:Corridor-v0", seed=0)
     evaluation = make_evaluation([5.0, 6.0], task="corridor", env_id="my:Corridor-v0")
     save_result(tmp_path, mine, "bc", evaluation)
-    lines = markdown_table(read_results(tmp_path)).splitlines()
-    assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
-    corridor, umaze = lines[2:]
-    assert "| maze2d-umaze | lpt | 165, 1 | 2 x 2 | 75.0 ± 35.4 |" in umaze and "| 144 |" in umaze
-    assert "| corridor | bc |" in corridor and "5.5 (return)" in corridor
+    scored, raw = (
+        table.splitlines() for table in markdown_table(read_results(tmp_path)).split("\n\n")
+    )
+    for table in (scored, raw):
+        assert len(table) == 3 and len({line.count("|") for line in table}) == 1
+    assert "D4RL score, last" in scored[0] and "return, last" in raw[0]
+    assert "| maze2d-umaze | lpt | 165, 1 | 2 x 2 | 75.0 ± 35.4 |" in scored[2]
+    assert "| 144 |" in scored[2]
+    assert "| corridor | bc |" in raw[2] and "| 5.500 |" in raw[2]
 
 
 def test_unreadable_results_are_named(tmp_path):

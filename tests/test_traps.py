@@ -14,7 +14,7 @@ from lpt.cli.train import parse
 from lpt.config import preset
 from lpt.data import SamplerConfig, TrajectoryDataset, TrajectorySampler
 from lpt.planning import PlanningConfig, plan
-from lpt.posterior import DEFAULT_STEPS
+from lpt.posterior import DEFAULT_STEPS, PERSISTENT
 from lpt.training import Trainer
 
 CPU = torch.device("cpu")
@@ -90,7 +90,7 @@ def test_trap_02_chains_are_indexed_by_trajectory_number(make_config, dataset, e
     assert torch.equal(after[index], z0)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", PERSISTENT)
 def test_trap_03_chains_are_in_the_state_and_restored(make_config, dataset, engine):
     config = make_config(inference=engine)
     trainer = Trainer(config, dataset, CPU)

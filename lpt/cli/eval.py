@@ -38,8 +38,10 @@ class Arguments:
     """Planning weight w: 1 is LPT, above 1 LPT-EI."""
     sweep: tyro.conf.FlagCreatePairsOff[bool] = False
     """Also evaluate every target of evaluation.sweep; all are printed and stored."""
-    stochastic: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Draw actions from their likelihood instead of taking its mode."""
+    actions: Literal["mode", "sample"] | None = None
+    """Take the mode of the action likelihood, or draw from it; unset: as configured."""
+    label: str | None = None
+    """Ends the algorithm's name in --out, as in lpt-argmax; unset: the run's own label."""
     seed: int | None = None
     """Seed of planning; episode i is reset with seed + i."""
     env_id: str | None = None
@@ -96,6 +98,7 @@ def run(options: Arguments) -> list[Evaluation]:
 def _evaluate(
     policy: LPTPolicy, options: Arguments, config: EvaluationConfig, target: float
 ) -> Evaluation:
+    mode = options.actions
     return evaluate(
         policy,
         options.env_id,
@@ -103,7 +106,7 @@ def _evaluate(
         seed=config.seed if options.seed is None else options.seed,
         target=target,
         weight=options.weight,
-        deterministic=config.deterministic and not options.stochastic,
+        deterministic=config.deterministic if mode is None else mode == "mode",
         parallel=config.parallel,
         record=options.plot is not None,
     )
@@ -125,6 +128,8 @@ def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation])
     first = evaluations[0]
     if options.out is not None:
         algorithm = algorithm_name(policy.metadata.algorithm, first.weight)
+        label = policy.metadata.config.get("label", "") if options.label is None else options.label
+        algorithm += f"-{label}" if label else ""
         record: dict[str, Any] = result_record(
             policy.metadata,
             algorithm,

@@ -38,12 +38,15 @@ class SamplerConfig:
         segment_steps: c, scored steps of a segment.
         spread: `independent` draws the M starts one by one; `even` spaces them by equal strides
             from one random start. Each start is uniform either way, so both are unbiased.
+        draw: `length` draws trajectories in proportion to their length (the paper's), `uniform`
+            each as often as any other: the likelihood of trajectories as they are in the data.
     """
 
     batch_trajectories: int = 64
     segments: int = 4
     segment_steps: int = 16
     spread: Literal["independent", "even"] = "independent"
+    draw: Literal["length", "uniform"] = "length"
 
     def __post_init__(self) -> None:
         """Raises ValueError for sizes that make no batch."""
@@ -55,6 +58,8 @@ class SamplerConfig:
             )
         if self.spread not in ("independent", "even"):
             raise ValueError(f"sampler.spread is {self.spread!r}, expected independent or even")
+        if self.draw not in ("length", "uniform"):
+            raise ValueError(f"sampler.draw is {self.draw!r}, expected length or uniform")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +126,8 @@ class TrajectorySampler:
         self.config = config
         self.context = context
         self._rng = np.random.Generator(np.random.PCG64(seed))
-        self._inverse_length = (1.0 / dataset.lengths).astype(np.float32)
+        weight = dataset.lengths if config.draw == "length" else np.ones(dataset.num_trajectories)
+        self._inverse_weight = (1.0 / weight).astype(np.float32)
         self._returns = ((dataset.returns - dataset.return_mean) / dataset.return_std).astype(
             np.float32
         )
@@ -130,13 +136,13 @@ class TrajectorySampler:
     def next(self) -> Batch:
         """Returns the next random batch.
 
-        Trajectories are drawn one after another in proportion to length among those not yet drawn
-        (successive sampling without replacement). This is done at once by an exponential race:
-        trajectory i arrives at time Exp(1) / length_i, the first B arrivals are taken (Efraimidis
-        and Spirakis 2006, where the key is u^(1/w)).
+        Trajectories are drawn one after another, in proportion to length or with equal chances,
+        among those not yet drawn (successive sampling without replacement). This is done at once
+        by an exponential race: trajectory i arrives at time Exp(1) / weight_i, the first B arrivals
+        are taken (Efraimidis and Spirakis 2006, where the key is u^(1/w)).
         """
-        arrival = self._rng.standard_exponential(len(self._inverse_length), dtype=np.float32)
-        arrival *= self._inverse_length
+        arrival = self._rng.standard_exponential(len(self._inverse_weight), dtype=np.float32)
+        arrival *= self._inverse_weight
         count = self.config.batch_trajectories
         if count < len(arrival):
             return self.resegment(np.argpartition(arrival, count)[:count])

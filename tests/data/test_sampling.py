@@ -235,3 +235,16 @@ def test_a_batch_costs_milliseconds():
     for _ in range(50):
         sampler.next()
     assert (time.process_time() - start) / 50 < 0.01  # measured 0.001 s on one core
+
+
+@pytest.mark.parametrize(("draw", "share"), [("uniform", 1 / 2), ("length", 4 / 5)])
+def test_how_often_a_trajectory_is_drawn(draw, share):
+    """One trajectory of 4 steps beside one of 16: drawn as often, or four times as often."""
+    sampler = sampler_of(dataset_of([4, 16]), segments=0, draw=draw)
+    long = np.mean([int(sampler.next().index[0]) == 1 for _ in range(2000)])
+    assert long == pytest.approx(share, abs=0.04)
+
+
+def test_an_unknown_way_to_draw_is_refused():
+    with pytest.raises(ValueError, match=r"sampler\.draw is 'best', expected length or uniform"):
+        SamplerConfig(draw="best")

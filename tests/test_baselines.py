@@ -1,0 +1,130 @@
+"""Baselines share LPT's road, differ in the prompt only, and show what the plan is for."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_training import assert_resume_is_exact, train
+
+from lpt.baselines import ConditionedTransformer, build_model
+from lpt.data import TrajectoryDataset
+from lpt.model import LatentPlanTransformer, Spaces
+from lpt.planning import PlanningConfig
+from lpt.policy import LPTPolicy
+from lpt.run import Run
+from lpt.training import Trainer
+
+BASELINES = ("bc", "dt-final")
+
+
+@pytest.fixture(scope="module")
+def gamble() -> TrajectoryDataset:
+    """400 trajectories of 4 steps: the safe player (0) earns 0.5, the gambler (1) +1 or -1.
+
+    Half of the players gamble, half of the gambles are won. So P(gambler | y = 1) = 1, while the
+    gambler's mean return is 0: asking for the highest return seen asks for the worse player.
+    """
+    players = np.tile([0, 1], 200)
+    won = np.repeat([1.0, -1.0], 200)
+    rewards = np.zeros((400, 4))
+    rewards[:, -1] = np.where(players == 1, won, 0.5)
+    return TrajectoryDataset.from_offsets(
+        np.zeros((1600, 2)) + np.random.default_rng(0).normal(size=(1600, 2)),
+        np.repeat(players, 4),
+        rewards.ravel(),
+        np.arange(0, 1601, 4),
+        discrete=True,
+    )
+
+
+def trained_policy(config, data, updates, target):
+    trainer = train(config, data, updates)
+    metadata = Run.metadata(_Like(config, trainer))
+    return LPTPolicy(trainer.policy_model, metadata, config.planning, target)
+
+
+class _Like:
+    """What ``Run.metadata`` reads of a run, without its folder."""
+
+    def __init__(self, config, trainer) -> None:
+        self.config, self.trainer, self.env_id = config, trainer, None
+
+
+@pytest.fixture
+def gamble_config(make_config):
+    return make_config(
+        model={"likelihood": "categorical", "prior_width": 0, "return_std": 0.1, "layers": 1},
+        sampler={"batch_trajectories": 32, "segments": 0},
+        posterior={
+            "prior_weight": 0.1,
+            "prior_start": 1.0,
+            "prior_warmup": 0,
+            "return_weight": 0.001,
+        },
+        planning=PlanningConfig(sample=True),
+        steps=200,
+        training={"average": 0.9, "learning_rate": 3e-3},
+    )
+
+
+def gambles(policy, target):
+    """The probability of the gamble at the first step, mean over 64 plans."""
+    state = policy.begin(policy.plan(target, 64).z)
+    return float(policy.probabilities(np.zeros((64, 2)), state)[:, 1].mean())
+
+
+def test_the_return_as_a_prompt_asks_for_luck_and_the_plan_for_skill(gamble, gamble_config):
+    """For y = 1 the prompt imitates the lucky gambler; the plan plays safe, as its mean is higher.
+
+    The exact answers of Bayes' rule for the prompt are P(gamble | y = 1, 0.5, -1) = 1, 0, 1.
+    """
+    prompted = trained_policy(replace(gamble_config, algorithm="dt-final"), gamble, 200, 1.0)
+    assert gambles(prompted, 1.0) > 0.95
+    assert gambles(prompted, 0.5) < 0.05
+    assert gambles(prompted, -1.0) > 0.95
+    planned = trained_policy(gamble_config, gamble, 200, 1.0)
+    assert gambles(planned, 1.0) < 0.1
+
+
+def test_behaviour_cloning_ignores_the_target(gamble, gamble_config):
+    policy = trained_policy(replace(gamble_config, algorithm="bc"), gamble, 200, 1.0)
+    assert gambles(policy, 1.0) == gambles(policy, -1.0)
+    assert gambles(policy, 1.0) == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("algorithm", BASELINES)
+def test_resume_is_exact(make_config, dataset, algorithm):
+    assert_resume_is_exact(make_config(algorithm=algorithm), dataset)
+
+
+@pytest.mark.parametrize("algorithm", BASELINES)
+def test_a_baseline_has_neither_posterior_nor_return_predictor(make_config, dataset, algorithm):
+    trainer = Trainer(make_config(algorithm=algorithm), dataset, torch.device("cpu"))
+    assert trainer.posterior is None
+    assert isinstance(trainer.model, ConditionedTransformer)
+    names = {name.split(".")[0] for name in trainer.model.state_dict()}
+    assert names == {"generator", "prompt_network"}
+    assert not any(name.startswith("chains") for name in trainer.state()[0])
+
+
+def test_generators_are_of_one_size(make_config):
+    config = make_config().model
+    spaces = Spaces(observation_dim=3, action_dim=2, discrete=False)
+    sizes = {
+        sum(p.numel() for p in build_model(a, config, spaces).generator.parameters())
+        for a in ("lpt", *BASELINES)
+    }
+    assert len(sizes) == 1
+    assert isinstance(build_model("lpt", config, spaces), LatentPlanTransformer)
+
+
+def test_unknown_algorithm_is_named(make_config):
+    spaces = Spaces(observation_dim=3, action_dim=2, discrete=False)
+    with pytest.raises(ValueError, match=r"unknown algorithm 'ppo'.*lpt, bc, dt-final"):
+        build_model("ppo", make_config().model, spaces)
+
+
+@pytest.mark.parametrize("algorithm", BASELINES)
+def test_run_folder_is_named_after_the_baseline(make_config, algorithm):
+    assert make_config(algorithm=algorithm, seed=3).run.name == f"{algorithm}-seed3"
