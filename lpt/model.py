@@ -64,9 +64,10 @@ class ModelConfig:
                 f"model.width={self.width} must be an even multiple of model.heads={self.heads}: "
                 "rotary positions turn pairs of each head's channels"
             )
-        for name in ("layers", "context", "plan_tokens", "action_std", "return_std"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"model.{name}={getattr(self, name)} must be positive")
+        sizes = ("layers", "context", "plan_tokens", "return_hidden")
+        for name in (*sizes, "action_std", "return_std"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"model.{name}={getattr(self, name)} must be positive, finite")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ Bayes posterior (LPT), ``w > 1`` leans towards the return (LPT-EI, exploitation-
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,8 +39,8 @@ class PlanningConfig:
     def __post_init__(self) -> None:
         """Raise ValueError for settings that cannot plan."""
         for name in ("weight", "steps", "step_size"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"planning.{name}={getattr(self, name)} must be positive")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"planning.{name}={getattr(self, name)} must be positive, finite")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ engines give them, behind one call:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -65,11 +66,11 @@ class PosteriorConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for weights that are no weights."""
-        if not self.prior_weight > 0 or not self.return_weight > 0:
-            raise ValueError(
-                f"posterior.prior_weight={self.prior_weight} and posterior.return_weight="
-                f"{self.return_weight} must be positive"
-            )
+        for name in ("prior_weight", "prior_start", "return_weight"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"posterior.{name}={getattr(self, name)} must be positive, finite")
+        if self.prior_warmup < 0:
+            raise ValueError(f"posterior.prior_warmup={self.prior_warmup} must not be negative")
 
     def weight_at(self, update: int) -> float:
         """The prior's weight at an update."""

@@ -242,7 +242,8 @@ class Trainer:
         Raises:
             ValueError: if the state is of another model or data set.
         """
-        saved, have = values["trajectories"], self.dataset.num_trajectories
+        have = self.dataset.num_trajectories
+        saved = values.get("trajectories", have)  # the first checkpoints do not say
         if saved != have:
             raise ValueError(
                 f"the checkpoint is of {saved} trajectories, the data set has {have}: resume with "
@@ -256,7 +257,8 @@ class Trainer:
         except RuntimeError as error:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
         if self.posterior is not None:
-            self.posterior.chains.load_state_dict(_under("chains", tensors))
+            if self.posterior.persistent:
+                self.posterior.chains.load_state_dict(_under("chains", tensors))
             self.posterior.preconditioner.mean_square = tensors["preconditioner"].to(self.device)
             self.posterior.preconditioner.updates = values["preconditioner_updates"]
         slots: dict[int, dict[str, Tensor]] = {}

@@ -1,5 +1,6 @@
 """Small data sets, models and configurations that the tests share; everything is seeded."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from lpt.posterior import PosteriorConfig
 from lpt.proposal import ProposalConfig
 
 torch.set_num_threads(1)
+os.environ["LPT_OFFLINE"] = "1"  # a test must never wait for a network
 
 SMALL_MODEL = ModelConfig(
     layers=2,

@@ -5,6 +5,8 @@ Trajectory ``i`` has the observation ``x_i``, kept in its overview for the propo
 precision ``P = I + A'A / (b s^2)`` and mean ``P^-1 A'x / (b s^2)``.
 """
 
+import math
+
 import pytest
 import torch
 
@@ -260,3 +262,10 @@ def test_unknown_engine_and_missing_steps_are_refused():
         make_posterior("langevin", steps=0)
     with pytest.raises(ValueError, match=r"posterior\.steps=-1"):
         make_posterior("amortised", steps=-1)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])
+@pytest.mark.parametrize("name", ["prior_weight", "prior_start", "return_weight"])
+def test_weights_that_are_none_are_refused(name, value):
+    with pytest.raises(ValueError, match=rf"posterior\.{name}=.* must be positive, finite"):
+        PosteriorConfig(**{name: value})

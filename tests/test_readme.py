@@ -4,6 +4,7 @@ Trainings are cut to a few updates of a small model and evaluations to two episo
 stands in for the quick start's, in the folder that the README names.
 """
 
+import io
 import re
 import shlex
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 import tyro
 from small_runs import SIZES, flags, lpt_train, make_data
 
-from lpt.cli import data
+from lpt.cli import data, play
 from lpt.cli import eval as evaluation
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +73,10 @@ def run_command(line: str) -> None:
         tyro.cli(evaluation.Arguments, args=arguments)
     elif program == "lpt-eval":
         assert evaluation.main([*arguments, "--episodes", "2"]) == 0
+    elif program == "lpt-play":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.stdin", io.StringIO("4\nq\n"))
+            assert play.main(arguments) == 0
     elif program == "lpt-data":
         data.main([*arguments, "--steps", "2500"] if arguments[0] == "make" else arguments)
     else:

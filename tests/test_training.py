@@ -9,7 +9,7 @@ import torch
 
 from lpt.config import TrainingConfig
 from lpt.data import SamplerConfig, TrajectorySampler
-from lpt.posterior import DEFAULT_STEPS
+from lpt.posterior import DEFAULT_STEPS, PERSISTENT
 from lpt.training import Trainer, spaces_of, split_history
 
 CPU = torch.device("cpu")
@@ -89,8 +89,11 @@ def test_two_runs_with_one_seed_are_identical_and_other_seeds_differ(make_config
     other = train(make_config(inference=engine, seed=6), dataset, 3)
     (tensors, values), (others, other_values) = one.state(), other.state()
     assert values["sampler"] != other_values["sampler"]
-    for name in ("rng.noise", "rng.views"):
+    for name in ("rng.noise", "rng.views", *(["chains.states"] * (engine in PERSISTENT))):
         assert not torch.equal(tensors[name], others[name])
+    # Chains of engines that do not use them would be nine tenths of a checkpoint.
+    kept = dataset.num_trajectories if engine in PERSISTENT else 0
+    assert len(tensors["chains.states"]) == kept
     name = "model.generator.head.weight"
     assert not torch.allclose(tensors[name], others[name], atol=1e-3)
 
@@ -251,3 +254,19 @@ def test_history_dropout_needs_segments(make_config, dataset):
     config = make_config(sampler={"segments": 0}, training={"history_dropout": 0.5})
     with pytest.raises(ValueError, match=r"history_dropout=0.5 .*sampler.segments"):
         Trainer(config, dataset, CPU)
+
+
+def test_a_checkpoint_with_chains_that_nobody_uses_still_resumes(make_config, dataset):
+    """The first checkpoints held one chain a trajectory for every engine."""
+    tensors, values = through_files(train(make_config(), dataset, 2))
+    shape = tensors["chains.states"].shape[1:]
+    tensors |= {
+        "chains.index": torch.arange(24),
+        "chains.states": torch.zeros(24, *shape),
+        "chains.visits": torch.zeros(24, dtype=torch.int32),
+    }
+    del values["trajectories"]
+    trainer = Trainer(make_config(), dataset, CPU)
+    trainer.load_state(tensors, values)
+    trainer.update()
+    assert trainer.step == 3

@@ -25,7 +25,8 @@ from lpt.data.games import (
 from lpt.data.minari_io import is_minari_id, write_minari
 from lpt.data.npz import write_npz
 from lpt.data.regenerate import NOISE, final_observations, regenerate
-from lpt.data.sources import generate_games, load, progress_bar, regenerated_path
+from lpt.data.resolve import generate_games, progress_bar, regenerated_path
+from lpt.data.sources import load
 from lpt.data.tasks import TASKS, Task, custom_maze, find_task
 
 Format = Literal["games", "d4rl", "minari", "npz"]
@@ -41,16 +42,17 @@ class Make:
     """Generate a data set with its published protocol and write it.
 
     Attributes:
-        task: task such as maze2d-umaze or connect-four, or one's own maze as a string:
-            '#####/#GOO#/#####'.
+        task: task such as maze2d-umaze, hopper-medium or connect-four, or one's own maze as a
+            string: '#####/#GOO#/#####'.
         steps: number of steps; the published number if not given (Maze2D: 1, 2 or 4 million,
-            connect-four: 1 million, connect-four-mixed: 20,000 games).
+            medium: 1 million, medium-replay: 202,000, 402,000 or 302,000 for halfcheetah, hopper
+            or walker2d, connect-four: 1 million, connect-four-mixed: 20,000 games).
         seed: seed of everything random.
         noise: standard deviation of the action noise in a maze; 0.5 fits D4RL's data.
         out: file to write (for minari: the data set's id). Without it, the default format goes
             where lpt-train finds it, other formats beside that place or to lpt/TASK-vN.
-        format: games (Connect Four's default: one line of moves a game), d4rl (HDF5, Maze2D's
-            default), minari or npz.
+        format: games (Connect Four's default: one line of moves a game), d4rl (HDF5, the
+            others' default), minari or npz.
         overwrite: replace what is there.
     """
 
@@ -104,7 +106,7 @@ def run_make(command: Make) -> TrajectoryDataset:
     task = _task(command.task)
     kind = _format(command, task)
     target = _target(command, task, kind)
-    make = _make_maze if task.mixture is None else _make_games
+    make = _make_steps if task.mixture is None else _make_games
     dataset = make(command, task, kind, target)
     print(dataset)
     if "behaviour" in dataset.provenance.details:
@@ -132,7 +134,7 @@ def run_info(command: Info) -> None:
         raise ValueError(f"--json {command.json}: only games files have figures to add")
 
 
-def _make_maze(command: Make, task: Task, kind: Format, target: str) -> TrajectoryDataset:
+def _make_steps(command: Make, task: Task, kind: Format, target: str) -> TrajectoryDataset:
     steps = task.steps if command.steps is None else command.steps
     with progress_bar(task.name, steps) as progress:
         arrays, provenance = regenerate(
@@ -174,7 +176,8 @@ def _task(name: str) -> Task:
         known = ", ".join(task.name for task in TASKS.values() if task.generated)
         raise ValueError(
             f"{name!r} has no generator: give one of {known}, or a maze string of rows of #, O and "
-            "G separated by '/'"
+            "G separated by '/'. Experts are trained by scripts/train_behaviour.py, which says how "
+            "they are used"
         )
     return task
 
@@ -184,10 +187,9 @@ def _format(command: Make, task: Task) -> Format:
     if task.mixture is None:
         if command.format == "games":
             raise ValueError(f"--format games: {task.name} has no games, give d4rl, minari or npz")
-        return command.format or "d4rl"
-    if command.noise != NOISE:
+    if task.maze is None and command.noise != NOISE:
         raise ValueError(f"--noise {command.noise}: {task.name} has no action noise")
-    return command.format or "games"
+    return command.format or ("d4rl" if task.mixture is None else "games")
 
 
 def _target(command: Make, task: Task, kind: Format) -> str:

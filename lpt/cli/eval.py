@@ -105,7 +105,7 @@ def _evaluate(
         episodes=config.episodes if options.episodes is None else options.episodes,
         seed=config.seed if options.seed is None else options.seed,
         target=target,
-        weight=options.weight,
+        weight=options.weight if policy.metadata.algorithm == "lpt" else 1.0,
         deterministic=config.deterministic if mode is None else mode == "mode",
         parallel=config.parallel,
         record=options.plot is not None,

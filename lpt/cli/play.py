@@ -137,6 +137,7 @@ class Session:
             while (line := self._read()) is not None and self._obey(line):
                 pass
         except KeyboardInterrupt:
+            self.console = make_console()  # the old one may have been cut off in mid-sentence
             self.console.print()
         won, drawn, lost = (self.results.count(result) for result in (1, 0, -1))
         score = f" The policy won {won}, drew {drawn} and lost {lost}." if self.results else ""
@@ -226,6 +227,7 @@ class Session:
             self.game = self._new_game()
         except ValueError as error:  # a target out of this world: the old game goes on
             self._say(str(error))
+            self.target = self.game.target
             return
         self.console.print()
         self._describe_plan()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import lzma
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def read_games(
         last_disc_draw = header.get("last_disc_draw", False)
     return build_dataset(
         games,
-        file_provenance(text, path, "games", origin),
+        replace(file_provenance(text, path, "games", origin), env_id=ENV_ID),
         config,
         discrete=discrete,
         last_disc_draw=last_disc_draw,
@@ -158,7 +159,7 @@ def build_dataset(
     rewards[offsets[1:] - 1] = results[ids]
     details: dict[str, Any] = {"horizon": HORIZON, **provenance.details}
     if last_disc_draw:
-        details["last_disc_draw"] = True
+        details |= {"last_disc_draw": True, "env_kwargs": {"last_disc_draw": True}}
     return TrajectoryDataset.from_offsets(
         observations(distinct.first, distinct.second).take(rows, axis=0),
         distinct.actions[rows],

@@ -75,8 +75,7 @@ def file_provenance(
         path: the file.
         kind: source named where neither the file nor `origin` says otherwise.
         origin: what the caller knows (such as the task asked for); overrides the file's own words,
-            except that regenerated data always stay `regenerated`, and keep their name and
-            environment where they are another task's.
+            except that regenerated data stay `regenerated` and keep their name and environment.
 
     Raises:
         ValueError: the stored text is not a provenance record.
@@ -93,9 +92,9 @@ def file_provenance(
     if stored is None:
         return replace(known, details=details)
     if stored.source == "regenerated":
-        known = replace(known, source="regenerated")
-        if stored.id != known.id:  # scored in the task asked for, they would be scored wrongly
-            known = replace(known, id=stored.id, env_id=stored.env_id)
+        # Scored in another task, or in another version of the environment, they would be wrong.
+        env_id = stored.env_id or (known.env_id if stored.id == known.id else None)
+        known = replace(known, source="regenerated", id=stored.id, env_id=env_id)
     elif stored.source != known.source:
         details["original_source"] = stored.source
     return replace(known, env_id=known.env_id or stored.env_id, details=details)

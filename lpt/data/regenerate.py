@@ -1,4 +1,4 @@
-"""Making data with `lpt_envs`: D4RL's Maze2D by its waypoint controller, Connect Four by games."""
+"""Making data: D4RL's Maze2D by its waypoint controller, MuJoCo by saved actors, games by play."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lpt.data.behaviour import regenerate_behaviour
 from lpt.data.games import behaviour
 from lpt.data.provenance import Provenance, library_versions
 from lpt.data.tasks import Task
@@ -29,23 +30,26 @@ def regenerate(
     noise: float = NOISE,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, np.ndarray], Provenance]:
-    """Generates the data of a maze task; deterministic in `seed`.
+    """Generates the data of a maze or MuJoCo task; deterministic in `seed`.
 
     Args:
-        task: with a maze.
+        task: with a maze, or with a recipe of `lpt.data.behaviour`.
         steps: rows; None takes D4RL's number.
-        seed: of targets, waypoints and noise.
-        noise: standard deviation of the action noise.
+        seed: of targets, waypoints and noise, or of resets and actions.
+        noise: standard deviation of the action noise in a maze.
         progress: called with (rows done, rows) now and then.
 
     Returns:
         The arrays under D4RL's keys, and their provenance.
 
     Raises:
-        ValueError: the task has no maze.
+        ValueError: the task has neither maze nor recipe.
+        FileNotFoundError: the recipe wants an expert and there is none.
     """
+    if task.mixture is not None:
+        raise ValueError(f"{task.name} cannot be regenerated so: it consists of games")
     if task.maze is None:
-        raise ValueError(f"{task.name} cannot be regenerated so: it has no maze")
+        return regenerate_behaviour(task, steps=steps, seed=seed, progress=progress)
     steps = task.steps if steps is None else steps
     arrays = generate(task.maze, steps, seed, noise=noise, progress=progress)
     if task.reward == "dense":
@@ -111,10 +115,12 @@ def regenerate_games(
 def final_observations(arrays: dict[str, np.ndarray], offsets: np.ndarray) -> np.ndarray:
     """Returns the observation after each trajectory's last action, `[n, obs_dim]`.
 
-    The row after a flagged step repeats the observation, but its `infos/qpos` and `infos/qvel`
-    have moved on: they are what the environment showed after the last action. A trajectory that
-    ends with the data repeats its last observation.
+    MuJoCo data have it as `next_observations`. In a maze, the row after a flagged step repeats the
+    observation, but its `infos/qpos` and `infos/qvel` have moved on: they are what the environment
+    showed after the last action. A trajectory that ends with the data repeats its last observation.
     """
+    if "next_observations" in arrays:
+        return arrays["next_observations"][offsets[1:] - 1]
     state = np.concatenate([arrays["infos/qpos"], arrays["infos/qvel"]], axis=1)
     after = offsets[1:]
     last = arrays["observations"][after - 1]

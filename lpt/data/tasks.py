@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from lpt.data.behaviour import has_recipe
 from lpt_envs.connect_four.players import MIXTURES
 from lpt_envs.mazes import DEFAULT_HORIZON
 
@@ -26,6 +27,8 @@ class Task:
         reward: kind of reward of a maze.
         steps: rows of the published data set, used on regeneration.
         games: games of the data set, where their number is fixed and not that of the steps.
+        minari_id: Minari's own data set of the same robot and level, where there is one: recorded
+            afresh in a newer environment, hence other data than D4RL's.
     """
 
     name: str
@@ -38,11 +41,17 @@ class Task:
     reward: Literal["sparse", "dense"] = "sparse"
     steps: int = 1_000_000
     games: int | None = None
+    minari_id: str | None = None
+
+    @property
+    def behaviour(self) -> bool:
+        """Whether saved actors can make the data (`lpt.data.behaviour`)."""
+        return self.maze is None and self.mixture is None and has_recipe(self.name)
 
     @property
     def generated(self) -> bool:
         """Whether this toolkit can make the data."""
-        return self.maze is not None or self.mixture is not None
+        return self.maze is not None or self.mixture is not None or self.behaviour
 
 
 _MAZE_SIZES = {
@@ -52,6 +61,7 @@ _MAZE_SIZES = {
 }
 _MUJOCO = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d", "ant": "Ant"}
 _MUJOCO_DATA = ("random", "medium", "medium-replay", "medium-expert", "expert")
+_REPLAY_STEPS = {"halfcheetah": 202_000, "hopper": 402_000, "walker2d": 302_000}  # FACTS 3
 
 
 def _maze_task(size: str, evaluation: bool, dense: bool) -> Task:
@@ -75,12 +85,17 @@ def _mujoco_task(robot: str, data: str) -> Task:
     # v4 is the closest living environment to mujoco-py's v2, which recorded the data (FACTS 3).
     name = f"{robot}-{data}"
     stem = f"{robot}_{data.replace('-', '_')}-v2.hdf5"
+    steps = 2_000_000 if data == "medium-expert" else 1_000_000
+    if data == "medium-replay":
+        steps = _REPLAY_STEPS.get(robot, steps)
     return Task(
         name=name,
         version=2,
         env_id=f"{_MUJOCO[robot]}-v4",
         horizon=1000,
         files=(stem, f"{name}-v2.hdf5"),
+        steps=steps,
+        minari_id=f"mujoco/{robot}/{data}-v0" if data in ("medium", "expert") else None,
     )
 
 

@@ -1,3 +1,4 @@
+import minari
 import numpy as np
 import pytest
 
@@ -5,6 +6,12 @@ from lpt.cli.data import main
 from lpt.data import load, read_file, read_minari
 
 SHORT = ["--steps", "2500"]
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch):
+    monkeypatch.setenv("LPT_OFFLINE", "1")
+    monkeypatch.delenv("LPT_BEHAVIOUR_DIR", raising=False)
 
 
 def test_make_writes_where_load_looks(folders, capsys):
@@ -24,6 +31,23 @@ def test_all_formats_hold_the_same_data(folders):
     assert len({dataset.provenance.fingerprint for dataset in sets}) == 1
     assert {d.provenance.env_id for d in sets} == {"lpt_envs:lpt/Maze2D-umaze-v1"}
     assert {d.config.horizon for d in sets} == {300}
+
+
+def test_mujoco_data_are_the_same_in_all_formats(folders, capsys):
+    main(["make", "hopper-medium-replay", "--steps", "1500"])
+    main(["make", "hopper-medium-replay", "--steps", "1500", "--format", "minari"])
+    main(["make", "hopper-medium-replay", "--steps", "1500", "--format", "npz"])
+    assert "source: regenerated" in capsys.readouterr().out
+    sets = [load("hopper-medium-replay", steps=1500), read_minari("lpt/hopper-medium-replay-v2")]
+    assert "regenerated before" in capsys.readouterr().out
+    sets.append(read_file(next((folders / "lpt").glob("*.npz"))))
+    assert len({dataset.provenance.fingerprint for dataset in sets}) == 1
+    assert {d.provenance.env_id for d in sets} == {"Hopper-v4"}
+    assert {d.config.horizon for d in sets} == {1000}
+    episodes = list(minari.load_dataset("lpt/hopper-medium-replay-v2").iterate_episodes())
+    assert len(episodes) == len(sets[0]) and all(e.terminations[-1] for e in episodes)
+    moved = [np.abs(e.observations[-1] - e.observations[-2]).max() for e in episodes]
+    assert min(moved) > 0  # the observation after the last action is the true one
 
 
 def test_existing_files_need_overwrite(folders, capsys):
@@ -64,7 +88,11 @@ def test_info(folders, capsys):
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (["make", "hopper-medium"], "has no generator: give one of maze2d-umaze"),
+        (["make", "ant-medium"], "has no generator: give one of maze2d-umaze"),
+        (["make", "hopper-expert"], "has no generator.*scripts/train_behaviour.py"),
+        (["make", "hopper-medium", "--noise", "0.1"], "hopper-medium has no action noise"),
+        (["make", "hopper-medium", "--format", "games"], "hopper-medium has no games"),
+        (["make", "hopper-medium", "--steps", "0"], "steps=0"),
         (["make", "maze2d-umaze", "--out", "x.npz"], r"a d4rl file ends in \.hdf5"),
         (["make", "maze2d-umaze", "--format", "minari", "--out", "x"], "no Minari id"),
         (["make", "maze2d-umaze", "--steps", "0"], "steps must be .* at least 1"),

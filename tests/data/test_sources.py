@@ -1,4 +1,6 @@
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import gymnasium
 import h5py
@@ -7,11 +9,28 @@ import pytest
 
 from lpt.cli.data import main
 from lpt.data import DatasetConfig, Provenance, find_task, load, write_d4rl, write_minari, write_npz
+from lpt.data.behaviour import regenerate_behaviour
 from lpt.data.regenerate import final_observations, regenerate
 from lpt.data.sources import data_folder, regenerated_path
 from lpt.data.tasks import TASKS
+from lpt.simulation.actors import actor_path, read_actors, write_actors
 
 STEPS = 3000
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch):
+    """No test may ask the net; what happens with one is tested on the loopback interface."""
+    monkeypatch.setenv("LPT_OFFLINE", "1")
+    monkeypatch.delenv("LPT_BEHAVIOUR_DIR", raising=False)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A hopper-medium that is small in its full size."""
+    task = replace(TASKS["hopper-medium"], steps=1200)
+    monkeypatch.setitem(TASKS, "hopper-medium", task)
+    return task
 
 
 def test_auto_regenerates_once_and_says_so(folders, capsys):
@@ -55,10 +74,86 @@ def test_regenerated_data_say_so_wherever_they_lie(folders):
 def test_d4rl_without_a_file_says_where_to_put_it(folders):
     with pytest.raises(FileNotFoundError, match=r"maze2d-umaze-sparse-v1\.hdf5.*Put the file"):
         load("maze2d-umaze", source="d4rl")
-    with pytest.raises(FileNotFoundError, match=r"hopper_medium_replay-v2\.hdf5.*D4RL_DATASET_DIR"):
-        load("hopper-medium-replay")
-    with pytest.raises(FileNotFoundError, match="Put the file"):
-        load("hopper-medium", source="regenerated")
+    with pytest.raises(FileNotFoundError, match=r"ant_medium_replay-v2\.hdf5.*D4RL_DATASET_DIR"):
+        load("ant-medium-replay")
+    with pytest.raises(FileNotFoundError, match=r"Put the file.*cannot be regenerated here\."):
+        load("ant-medium", source="regenerated")
+    for source in ("auto", "regenerated"):
+        with pytest.raises(FileNotFoundError, match=r"scripts/train_behaviour.py has trained"):
+            load("hopper-medium-expert", source=source)
+    with pytest.raises(FileNotFoundError, match=r"hopper_medium-v2\.hdf5 .*LPT_OFFLINE is set"):
+        load("hopper-medium", source="d4rl")
+
+
+def test_mujoco_data_are_regenerated_once_and_say_by_whom(folders, small):
+    lines = []
+    first = load("hopper-medium", log=lines.append)
+    again = load("hopper-medium-v2", source="regenerated", log=lines.append)
+    assert len(lines) == 2 and "regenerated now, 1200 steps with seed 0" in lines[0]
+    assert "no D4RL file in" in lines[0] and "LPT_OFFLINE is set" in lines[0]
+    assert "regenerated before; asked for" in lines[1]
+    assert first.provenance == again.provenance
+    record = first.provenance
+    assert (record.source, record.id, record.env_id) == (
+        "regenerated",
+        "hopper-medium",
+        "Hopper-v4",
+    )
+    assert (record.details["recipe"], record.details["seed"]) == ("medium", 0)
+    assert "download" not in record.details
+    sha256 = record.details["actors"]["sha256"]
+    path = Path(record.details["path"])
+    assert path.parent == data_folder() and f"-actors{sha256[:8]}" in path.name
+    assert first.config.horizon == 1000 and first.obs_dim == 11 and first.terminated.any()
+    assert "--data d4rl downloads one" in _line("hopper-medium")
+    other = load("hopper-medium", seed=1, steps=1200, log=None)
+    assert other.provenance.fingerprint != record.fingerprint
+
+
+def test_data_of_other_actors_are_other_data(folders, monkeypatch):
+    load("hopper-medium", steps=1000, log=None)
+    file = read_actors(actor_path("hopper"))
+    layers = {200_000: file.layers(200_000)}
+    path = folders / "hopper.safetensors"
+    write_actors(path, "Hopper-v5", layers, warmup=0, medium=200_000, expert=200_000)
+    monkeypatch.setenv("LPT_BEHAVIOUR_DIR", str(folders))
+    lines = []
+    own = load("hopper-medium", steps=1000, log=lines.append)
+    assert "regenerated now" in lines[0]
+    assert own.provenance.details["actors"]["medium"] == 200_000
+    expert = load("hopper-expert", steps=1000, log=None)  # there is one now
+    assert expert.provenance.details["recipe"] == "expert"
+
+
+def test_data_recorded_in_another_version_are_evaluated_there(folders):
+    arrays, record = regenerate_behaviour(TASKS["hopper-medium"], steps=800, env_id="Hopper-v5")
+    write_d4rl(folders / "five.hdf5", arrays, record)
+    lines = []
+    data = load("hopper-medium", source=str(folders / "five.hdf5"), log=lines.append)
+    assert data.provenance.env_id == "Hopper-v5" and "evaluated in Hopper-v5" in lines[1]
+
+
+def test_minaris_own_data_go_before_regeneration_and_keep_their_environment(
+    folders, make_dataset, small
+):
+    own = make_dataset([4, 5], provenance=Provenance("npz", "x", "Hopper-v5"))
+    write_minari("mujoco/hopper/medium-v0", own)
+    lines = []
+    data = load("hopper-medium", log=lines.append)
+    assert "local Minari data set mujoco/hopper/medium-v0" in lines[0]
+    record = data.provenance
+    assert (record.source, record.id, record.env_id) == ("minari", "hopper-medium", "Hopper-v5")
+    assert record.details["minari_id"] == "mujoco/hopper/medium-v0"
+    assert "evaluated in Hopper-v5" in lines[1] and len(lines) == 2
+    assert load("hopper-medium", source="regenerated", log=None).num_steps != 9
+    write_d4rl(folders / "d4rl" / small.files[0], make_dataset([7]))
+    assert load("hopper-medium", log=None).provenance.source == "d4rl"
+
+
+def test_minari_data_without_an_environment_take_the_tasks(make_dataset, folders):
+    write_minari("own/hopper-v0", make_dataset([4]))
+    data = load("hopper-medium", source="own/hopper-v0", log=None)
+    assert data.provenance.env_id == "Hopper-v4"
 
 
 def test_paths_with_and_without_a_task(make_dataset, folders):
@@ -121,6 +216,17 @@ def test_task_names():
         2_000_000,
         4_000_000,
     ]
+    robots = ("halfcheetah", "hopper", "walker2d")
+    sizes = [TASKS[f"{robot}-medium-replay"].steps for robot in robots]
+    assert sizes == [202_000, 402_000, 302_000]
+    assert {TASKS[f"{robot}-medium"].steps for robot in robots} == {1_000_000}
+    assert {TASKS[f"{robot}-medium-expert"].steps for robot in robots} == {2_000_000}
+    generated = {name for name, task in TASKS.items() if task.generated}
+    assert {f"{robot}-{kind}" for robot in robots for kind in ("medium", "medium-replay")} < (
+        generated
+    )
+    assert {"maze2d-large", "connect-four", "walker2d-random"} < generated
+    assert not {"hopper-expert", "ant-medium", "ant-random"} & generated
     assert find_task("hopper-medium-v0") is None and find_task("") is None
 
 
@@ -141,7 +247,9 @@ def test_regeneration_is_deterministic_in_its_seed():
     assert all(np.array_equal(a[key], b[key]) for key in a)
     assert not np.array_equal(a["actions"], c["actions"])
     with pytest.raises(ValueError, match="cannot be regenerated"):
-        regenerate(TASKS["hopper-medium"])
+        regenerate(TASKS["connect-four"])
+    with pytest.raises(ValueError, match="has no recipe"):
+        regenerate(TASKS["ant-medium"])
 
 
 def test_dense_rewards_are_read_from_the_stored_observation():
@@ -165,6 +273,12 @@ def test_final_observations_are_the_ones_that_followed():
         {key: array[: offsets[1]] for key, array in arrays.items()}, offsets[:2]
     )
     np.testing.assert_array_equal(ends_with_data, last[:1])
+    arrays, _ = regenerate(TASKS["hopper-medium"], steps=1500)
+    offsets = np.concatenate([[0], np.flatnonzero(arrays["terminals"]) + 1])
+    final = final_observations(arrays, offsets)
+    assert len(final) > 1 and not np.array_equal(final[0], arrays["observations"][offsets[1]])
+    angle, height = final[:, 1], final[:, 0]
+    assert ((height < 0.7) | (np.abs(angle) > 0.2)).all()  # fallen: the end of Hopper's task
 
 
 def test_the_regenerated_file_has_d4rls_keys(folders):
@@ -198,3 +312,10 @@ def test_another_tasks_regenerated_file_keeps_its_own_environment(folders):
     assert record.id == "maze2d-custom" and record.env_id == "lpt_envs:lpt/Maze2D-v1"
     with pytest.raises(ValueError, match="maze '' is empty; give rows such as"):
         gymnasium.make(record.env_id)
+
+
+def _line(name: str) -> str:
+    """The line that says which source was taken."""
+    lines: list[str] = []
+    load(name, log=lines.append)
+    return lines[0]

@@ -223,3 +223,10 @@ def test_perfect_play_needs_no_search(monkeypatch):
         columns = range(6) if board.ply % 2 and column == 6 else []
         children = [board.play(board.resolve(c)) for c in {column, *columns}]
         boards += [child for child in children if not child.over]
+
+
+@pytest.mark.parametrize(("own", "mask"), [(2, 3), (0b11, 0b11), (1 << 6, 1 << 6)])
+def test_an_impossible_board_has_no_value(own, mask):
+    """Discs that hang, or that no order of moves could have placed, are no position."""
+    with pytest.raises(ValueError, match="impossible"):
+        analyse(Board(own, mask))

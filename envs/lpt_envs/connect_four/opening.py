@@ -108,13 +108,23 @@ def unpack(data: bytes, count: int, name: str) -> Columns:
 
 
 def opening_score(own: int, mask: int) -> int | None:
-    """The exact score of an unfinished position, or None if it has more than `SCORE_PLY` discs."""
+    """The exact score of an unfinished position, or None if it has more than `SCORE_PLY` discs.
+
+    Raises:
+        ValueError: No game leads to this position.
+    """
     ply = mask.bit_count()
     if ply > SCORE_PLY:
         return None
     keys, scores = _scores()[ply]
     key = min(own + mask, mirrored(own) + mirrored(mask))
-    return int(scores[np.searchsorted(keys, key)])
+    place = int(np.searchsorted(keys, key))
+    if place == len(keys) or keys[place] != key:
+        raise ValueError(
+            f"an impossible board (own {own:#x}, mask {mask:#x}): no game of {ply} moves leads to "
+            "it; build boards with Board.from_moves or Board.from_grid, which check them"
+        )
+    return int(scores[place])
 
 
 @lru_cache(maxsize=1)
