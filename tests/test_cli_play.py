@@ -378,7 +378,9 @@ def test_in_a_terminal(run):
         text = read(terminal, "for help): ")
         os.write(terminal, b"1\n")
         text += read(terminal, "You: column 1.") + read(terminal, "for help): ")
-        process.send_signal(signal.SIGINT)  # Ctrl-C
+        text += read(terminal, "\033[0m")  # the prompt is whole
+        time.sleep(0.5)  # and is waited at: Ctrl-C there, not in the midst of printing
+        process.send_signal(signal.SIGINT)
         text += read(terminal, "Goodbye.")
         assert process.wait(timeout=60) == 0
     finally:
