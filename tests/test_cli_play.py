@@ -372,6 +372,8 @@ def test_in_a_terminal(run):
         stdin=other_end,
         stdout=other_end,
         stderr=other_end,
+        # Background jobs of a shell ignore Ctrl-C, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(other_end)
     try:
