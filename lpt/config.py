@@ -76,7 +76,7 @@ class Config:
     env_id: str | None = None
     """Gymnasium id to evaluate in; unset: the one the data name."""
     data: str = "auto"
-    """Where the data come from: auto, d4rl, regenerated, a Minari id, or a file."""
+    """Where the data come from: auto, d4rl, regenerated, shipped, a Minari id, or a file."""
     algorithm: Algorithm = "lpt"
     """lpt, or a baseline: bc (behaviour cloning), dt-final (prompted by the return itself)."""
     inference: Engine = "amortised"

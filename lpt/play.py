@@ -182,10 +182,9 @@ def judge(turns: list[Turn]) -> Judgement:
     found = []
     for move, turn in quick:
         analysis = analyse(turn.before)
-        score = analysis.scores[turn.column]
-        assert score is not None  # the column was open
-        before, after = (int(np.sign(value)) for value in (analysis.score, score))
-        if before != after:
+        if not analysis.keeps_value[turn.column]:
+            before, after = (analysis.outcomes[c] for c in (analysis.best[0], turn.column))
+            assert before is not None and after is not None  # both columns are open
             found.append(Mistake(move=move, column=turn.column, before=before, after=after))
     return Judgement(moves=len(quick), mistakes=found)
 

@@ -37,8 +37,8 @@ from lpt_envs.connect_four.board import COLUMNS, ROWS, Board
 from lpt_envs.connect_four.solver import analyse
 
 LABELS = {"lpt": "LPT", "lpt-ei": "LPT-EI", "dt-final": "return as the prompt", "bc": "BC"}
-VALUES = {1: ("#2f855a", "wins"), 0: ("#d69e2e", "draws"), -1: ("#c53030", "loses")}
-"""Colour and word of a move's exact value for the player to move."""
+OUTCOMES = {1: ("#2f855a", "wins"), 0: ("#d69e2e", "draws"), -1: ("#c53030", "loses")}
+"""Colour and word of what a move leads to for the player to move."""
 
 
 def measure(
@@ -125,21 +125,9 @@ def _keeps_value(boards: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Which moves lead to the best result (win, draw, loss) that their position allows, ``[n]``."""
     packed = np.packbits(boards.astype(bool), axis=1)
     _, index, position = np.unique(packed, axis=0, return_index=True, return_inverse=True)
-    kept = np.stack([_value_keepers(boards[i]) for i in index])  # [positions, columns]
+    analyses = [analyse(Board.from_observation(boards[i])) for i in index]
+    kept = np.array([analysis.keeps_value for analysis in analyses])  # [positions, columns]
     return kept[position.ravel(), columns]
-
-
-_KEEPERS: dict[bytes, np.ndarray] = {}
-
-
-def _value_keepers(observation: np.ndarray) -> np.ndarray:
-    """Which columns keep a position's value, ``[columns]`` booleans."""
-    key = observation.tobytes()
-    if key not in _KEEPERS:
-        analysis = analyse(Board.from_observation(observation))
-        signs = [None if score is None else np.sign(score) for score in analysis.scores]
-        _KEEPERS[key] = np.array([sign == np.sign(analysis.score) for sign in signs])
-    return _KEEPERS[key]
 
 
 def luck(
@@ -279,8 +267,7 @@ def board(
     position = Board.from_moves(moves)
     if position.ply % 2:
         raise ValueError(f"--moves {moves}: {position.ply} discs, but the agent moves first")
-    scores = analyse(position).scores
-    values = [None if score is None else int(np.sign(score)) for score in scores]
+    outcomes = analyse(position).outcomes
     figure = Figure(figsize=(4.2 * len(runs) + 0.2, 4.6), layout="constrained")
     for axes, run in zip(np.atleast_1d(figure.subplots(1, len(runs))), runs, strict=True):
         policy = LPTPolicy.load(run, seed=0)
@@ -290,10 +277,10 @@ def board(
             played = torch.eye(COLUMNS)[int(column)].expand(plans, -1)
             state = dataclasses.replace(state, previous_action=played)
         probabilities = policy.probabilities(np.tile(_history(moves)[-1], (plans, 1)), state)
-        _draw_position(axes, position, probabilities.mean(0), values)
+        _draw_position(axes, position, probabilities.mean(0), outcomes)
         name = LABELS[algorithm_name(policy.metadata.algorithm, policy.planning.weight)]
         axes.set_title(f"{name}, target {target:+g}", color=INK, fontsize=11)
-    handles = [Patch(color=colour, label=f"the move {word}") for colour, word in VALUES.values()]
+    handles = [Patch(color=colour, label=f"the move {word}") for colour, word in OUTCOMES.values()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     print(save_figure(figure, out))
 
@@ -304,7 +291,7 @@ def _history(moves: str) -> list[np.ndarray]:
 
 
 def _draw_position(
-    axes: Axes, position: Board, probabilities: np.ndarray, values: list[int | None]
+    axes: Axes, position: Board, probabilities: np.ndarray, outcomes: tuple[int | None, ...]
 ) -> None:
     """Discs, and above each column a bar as high as its probability."""
     grid = position.grid()  # [rows, columns], row 0 at the bottom
@@ -313,8 +300,8 @@ def _draw_position(
         colour = ("white", "#e53e3e", "#ecc94b")[grid[row, column]]
         axes.add_patch(Circle((column, row), 0.41, color=colour))
     base, height = ROWS - 0.3, 2.6
-    for column, (probability, value) in enumerate(zip(probabilities, values, strict=True)):
-        colour = "#a0aec0" if value is None else VALUES[value][0]
+    for column, (probability, outcome) in enumerate(zip(probabilities, outcomes, strict=True)):
+        colour = "#a0aec0" if outcome is None else OUTCOMES[outcome][0]
         axes.bar(column, height * probability, 0.7, bottom=base, color=colour)
         text = f"{100 * probability:.0f}" if probability >= 0.005 else "0"
         axes.text(column, base + height * probability + 0.08, text, ha="center", fontsize=9)

@@ -5,7 +5,7 @@ python scripts/train_behaviour.py hopper --out actors --expert --steps 1000000
 LPT_BEHAVIOUR_DIR=actors lpt-train --env hopper-medium-expert --data regenerated
 
 The shipped actors were made this way with sbx, the JAX twin of stable-baselines3 (`pip install
-sbx-rl`, --library sbx), which is several times faster on a CPU. The file is written anew whenever
+sbx-rl`, --backend sbx), which is several times faster on a CPU. The file is written anew whenever
 an actor is added, so that an interrupted run leaves what it has.
 """
 
@@ -48,7 +48,7 @@ class Train:
         warmup: uniformly random steps at the beginning.
         seed: of the environment and of SAC.
         expert: name the last actor the expert.
-        library: sb3 (stable-baselines3) or sbx.
+        backend: sb3 (stable-baselines3) or sbx.
         verbose: print stable-baselines3's own log.
     """
 
@@ -59,7 +59,7 @@ class Train:
     warmup: int = 5_000
     seed: int = 0
     expert: bool = False
-    library: Literal["sb3", "sbx"] = "sb3"
+    backend: Literal["sb3", "sbx"] = "sb3"
     verbose: bool = False
 
 
@@ -82,7 +82,7 @@ class Keep(BaseCallback):
 
     def _save(self) -> None:
         step, read = self.num_timesteps, {"sb3": torch_layers, "sbx": jax_layers}
-        self.actors[step] = read[self.config.library](self.model)
+        self.actors[step] = read[self.config.backend](self.model)
         env_id = ENVIRONMENTS[self.config.robot]
         write_actors(self.path, env_id, self.actors, warmup=self.config.warmup)
         training = float(np.mean(self.returns)) if self.returns else float("nan")
@@ -112,7 +112,7 @@ def main(config: Train) -> None:
         (env.action_space.low == -1).all() and (env.action_space.high == 1).all()
     ):
         raise ValueError(f"{env}: expected actions from -1 to 1, as the file's format has them")
-    model = algorithm(config.library)(
+    model = algorithm(config.backend)(
         "MlpPolicy",
         Monitor(env),
         learning_rate=3e-4,
@@ -143,7 +143,7 @@ def name(config: Train, keep: Keep) -> None:
         keep.path, file.env_id, kept, warmup=config.warmup, medium=medium, expert=expert,
         details={
             "medium_return": round(measured[medium], 1),
-            "library": config.library,
+            "backend": config.backend,
             "seed": config.seed,
         },
     )  # fmt: skip
@@ -156,17 +156,17 @@ def data_env(robot: str) -> str:
     return TASKS[f"{robot}-medium"].env_id
 
 
-def algorithm(library: str) -> Any:
-    """Returns the SAC class of a library.
+def algorithm(backend: str) -> Any:
+    """Returns the SAC class of a backend.
 
     Raises:
-        SystemExit: the library is not installed.
+        SystemExit: the backend is not installed.
     """
-    package = {"sb3": "stable_baselines3", "sbx": "sbx"}[library]
+    package = {"sb3": "stable_baselines3", "sbx": "sbx"}[backend]
     try:
         return importlib.import_module(package).SAC
     except ImportError as error:
-        raise SystemExit(f"--library {library}: {error}; pip install sbx-rl, or use sb3") from error
+        raise SystemExit(f"--backend {backend}: {error}; pip install sbx-rl, or use sb3") from error
 
 
 def torch_layers(model: Any) -> dict[str, np.ndarray]:

@@ -21,12 +21,11 @@ from lpt_envs.connect_four.opening import (
     after,
     joined,
     played,
-    read_table,
     replied,
     start,
+    stored_columns,
     unfinished,
     unique,
-    unpack,
 )
 
 __all__ = ["good_play_columns", "good_play_positions"]
@@ -37,18 +36,7 @@ _POSITIONS = 3_400
 @lru_cache(maxsize=1)
 def good_play_columns() -> dict[int, int]:
     """Leftmost best columns by key (own + mask), of the positions of `good_play_positions`."""
-    columns: dict[int, int] = {}
-    values = unpack(read_table("good_play.bin"), _POSITIONS, "good_play.bin")
-    begin = 0
-
-    def stored(positions: Positions) -> Columns:
-        nonlocal begin
-        begin += len(positions)
-        return values[begin - len(positions) : begin]
-
-    for positions, best in good_play_positions(stored):
-        columns.update(zip(positions.keys.tolist(), best.tolist(), strict=True))
-    return columns
+    return stored_columns("good_play.bin", _POSITIONS, good_play_positions)
 
 
 def good_play_positions(

@@ -40,6 +40,7 @@ __all__ = [
     "reply_positions",
     "score_positions",
     "start",
+    "stored_columns",
     "unfinished",
     "unique",
     "unpack",
@@ -130,8 +131,25 @@ def opening_score(own: int, mask: int) -> int | None:
 @lru_cache(maxsize=1)
 def opening_replies() -> dict[int, int]:
     """Leftmost best columns by key (own + mask), of the positions of `reply_positions`."""
-    replies: dict[int, int] = {}
-    values = unpack(read_table("replies.bin"), _REPLIES, "replies.bin")
+    return stored_columns("replies.bin", _REPLIES, reply_positions)
+
+
+def stored_columns(
+    name: str,
+    count: int,
+    walk: Callable[[Callable[[Positions], Columns]], Iterator[tuple[Positions, Columns]]],
+) -> dict[int, int]:
+    """Columns by key (own + mask), stored in the order in which a walk meets their positions.
+
+    Args:
+        name: The table's file.
+        count: How many positions it holds.
+        walk: Meets the positions, given their columns.
+
+    Raises:
+        ValueError: The file is damaged or does not hold `count` values.
+    """
+    values = unpack(read_table(name), count, name)
     begin = 0
 
     def stored(positions: Positions) -> Columns:
@@ -139,9 +157,10 @@ def opening_replies() -> dict[int, int]:
         begin += len(positions)
         return values[begin - len(positions) : begin]
 
-    for positions, columns in reply_positions(stored):
-        replies.update(zip(positions.keys.tolist(), columns.tolist(), strict=True))
-    return replies
+    columns: dict[int, int] = {}
+    for positions, best in walk(stored):
+        columns.update(zip(positions.keys.tolist(), best.tolist(), strict=True))
+    return columns
 
 
 def reply_positions(

@@ -45,6 +45,20 @@ class Analysis:
     scores: tuple[int | None, ...]
     best: tuple[int, ...]
 
+    @property
+    def outcomes(self) -> tuple[int | None, ...]:
+        """What each column leads to for the player to move: +1 win, 0 draw, -1 loss; None: full."""
+        return tuple(None if score is None else _sign(score) for score in self.scores)
+
+    @property
+    def keeps_value(self) -> tuple[bool, ...]:
+        """Whether each column leads to the best outcome there is, however late; [7]."""
+        return tuple(outcome == _sign(self.score) for outcome in self.outcomes)
+
+
+def _sign(score: int) -> int:
+    return (score > 0) - (score < 0)
+
 
 def analyse(board: Board) -> Analysis:
     """The exact score of each move.
