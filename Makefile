@@ -51,9 +51,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The README's table, from results/**/seed*.json; other figures: scripts/figures.py --help.
+# The tables, from results/**/seed*.json; other figures: scripts/figures.py --help.
 figures: $(VENV)/.installed
-	$(BIN)/python scripts/figures.py table --into README.md
+	$(BIN)/python scripts/figures.py table --summary --into README.md
+	$(BIN)/python scripts/figures.py table --into docs/results.md
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

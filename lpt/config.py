@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import tyro
 import yaml
 
+from lpt.acceleration import Precision
 from lpt.baselines import Algorithm
 from lpt.data import DatasetConfig, SamplerConfig
 from lpt.evaluation import EvaluationConfig
@@ -56,6 +57,10 @@ class TrainingConfig:
     """Minutes between checkpoints."""
     threads: int = 1
     """CPU threads of the run; resume is bit-identical for the same number."""
+    precision: Precision = "float32"
+    """Of the matrix products of generator and proposal; everything else stays float32."""
+    compile: bool = False
+    """Compile what learning scores actions with (torch.compile; needs a C++ compiler)."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that cannot train."""
@@ -65,6 +70,21 @@ class TrainingConfig:
         for name in ("average", "history_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"training.{name}={getattr(self, name)} must lie in [0, 1]")
+
+    def check_segments(self, segments: int) -> None:
+        """Raise ValueError for what needs segments where whole trajectories are read (0)."""
+        if segments:
+            return
+        if self.history_dropout:
+            raise ValueError(
+                f"training.history_dropout={self.history_dropout} is a share of segments, but "
+                "whole trajectories are read: set sampler.segments, or history_dropout to 0"
+            )
+        if self.compile:
+            raise ValueError(
+                "training.compile needs batches of one shape, but whole trajectories vary in "
+                "length: set sampler.segments, or leave training.compile out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +96,10 @@ class Config:
     env_id: str | None = None
     """Gymnasium id to evaluate in; unset: the one the data name."""
     data: str = "auto"
-    """Where the data come from: auto, d4rl, regenerated, shipped, a Minari id, or a file."""
+    """Where data come from: auto, d4rl, minari, regenerated, shipped, a Minari id, or a file."""
     algorithm: Algorithm = "lpt"
-    """lpt, or a baseline: bc (behaviour cloning), dt-final (prompted by the return itself)."""
+    """lpt, or a baseline: bc (behaviour cloning), bc-10 (of the best tenth), dt-final (prompted by
+    the return itself), dt (by the return-to-go at every step)."""
     inference: Engine = "amortised"
     """Posterior engine used in learning (lpt only)."""
     seed: int = 0
@@ -112,6 +133,12 @@ class Config:
             raise ValueError(
                 f"--label {self.label!r} becomes part of a folder's name: use letters, digits, "
                 "'-', '_' and '.'"
+            )
+        remembers = self.algorithm != "lpt" or self.model.remembered_plans > 0
+        if self.planning.method == "aggregated" and not remembers:
+            raise ValueError(
+                "--planning.method aggregated chooses among plans inferred in learning: keep some, "
+                "as in --model.remembered-plans 1024"
             )
 
     @property

@@ -22,6 +22,8 @@ from lpt.checks import check_spaces, env_name
 from lpt.data.scores import normalized_score
 from lpt.metadata import PolicyMetadata
 from lpt.policy import LPTPolicy
+from lpt.return_to_go import ReturnToGo
+from lpt.simulation.envs import make_env
 
 STEP_LIMIT = 100_000
 """Steps after which an episode of an environment without a time limit is given up."""
@@ -32,7 +34,8 @@ class EvaluationConfig:
     """What a policy is asked for and how it is scored."""
 
     target: float | None = None
-    """Return asked of the plan, raw units; unset: the 99 % quantile of the data's returns."""
+    """Return asked of the plan, raw units; unset: the 99 % quantile of the data's
+    returns, as drawn in learning (each trajectory counts by its length, or by sampler.draw)."""
     episodes: int = 100
     """Episodes."""
     seed: int = 1000
@@ -129,8 +132,7 @@ def evaluate(
     if env is None:
         raise ValueError("the checkpoint names no environment: give env, such as 'Hopper-v4'")
     EvaluationConfig(episodes=episodes, parallel=parallel)  # raises for counts below one
-    kwargs = environment_kwargs(policy.metadata, env) if isinstance(env, str) else {}
-    environments = _make(env, min(episodes, parallel), kwargs)
+    environments = [environment_for(policy, env, target) for _ in range(min(episodes, parallel))]
     try:
         check_spaces(environments[0], policy.spaces, policy.metadata.task)
         policy.seed(seed)
@@ -155,7 +157,7 @@ def evaluate(
         seed=seed,
         predicted_return=float(policy.predicted_returns(plan).mean()),
         seconds=time.perf_counter() - began,
-        env_kwargs=kwargs,
+        env_kwargs=environment_kwargs(policy.metadata, env) if isinstance(env, str) else {},
         observations=[episode for r in rollouts for episode in r.observations],
     )
 
@@ -253,7 +255,7 @@ def make_environment(env_id: str, **kwargs: Any) -> gymnasium.Env:
     """
     try:
         # The checker would test every transition; spaces are checked once, by check_spaces.
-        return gymnasium.make(env_id, disable_env_checker=True, **kwargs)
+        return make_env(env_id, disable_env_checker=True, **kwargs)
     except (gymnasium.error.Error, ImportError) as error:
         raise ValueError(
             f"cannot make the environment {env_id!r} ({error}): give the id with the module that "
@@ -261,11 +263,30 @@ def make_environment(env_id: str, **kwargs: Any) -> gymnasium.Env:
         ) from error
 
 
-def _make(
-    env: str | Callable[[], gymnasium.Env], count: int, kwargs: dict[str, Any]
-) -> list[gymnasium.Env]:
-    make = env if callable(env) else lambda: make_environment(env, **kwargs)
-    return [make() for _ in range(count)]
+def environment_for(
+    policy: LPTPolicy,
+    env: str | Callable[[], gymnasium.Env],
+    target: float | None = None,
+    **options: Any,
+) -> gymnasium.Env:
+    """An environment with the observations that a policy was trained on.
+
+    Args:
+        policy: the policy; ``dt``'s observations end with the return-to-go.
+        env: gymnasium id, or a function that makes the environment.
+        target: return asked for, raw units; unset: the policy's.
+        **options: of ``gymnasium.make``, such as ``render_mode``.
+
+    Raises:
+        ValueError: if the environment is not registered or cannot be built.
+    """
+    if callable(env):
+        made = env()
+    else:
+        made = make_environment(env, **environment_kwargs(policy.metadata, env), **options)
+    if policy.metadata.algorithm != "dt":
+        return made
+    return ReturnToGo(made, policy.target if target is None else target)
 
 
 def _chunks(z: Tensor, seed: int, size: int) -> Iterator[tuple[Tensor, range]]:

@@ -53,7 +53,8 @@ class PolicyMetadata:
     return_std: float
     """Their standard deviation, raw units."""
     return_quantiles: tuple[float, ...]
-    """Minimum, 10 %, 50 %, 90 %, 99 % and maximum of the data's returns, raw units."""
+    """Minimum, 10 %, 50 %, 90 %, 99 % and maximum of the data's returns as they are drawn in
+    learning (by ``sampler.draw``), raw units."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Where the data came from (``lpt.data.Provenance.to_dict()``)."""
     config: dict[str, Any] = field(default_factory=dict)

@@ -56,6 +56,8 @@ class ModelConfig:
     """Channels of the U-Net's first level; 0 takes z = z0 (the paper's ablation)."""
     prior_multipliers: tuple[int, ...] = (1, 2, 4, 8)
     """Channel multipliers of the U-Net's levels."""
+    remembered_plans: int = 0
+    """Newest plans inferred in learning that the model keeps, for planning.method=aggregated."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that cannot be built."""
@@ -208,7 +210,8 @@ class PromptedTransformer(nn.Module):
 
     def actions(self, z: Tensor, observations: Tensor, previous: Tensor) -> ActionDistribution:
         """Action distributions at every step of segments ``[B, M, T, ...]``."""
-        return self._distribution(self.generator(z, observations, previous))
+        # In the plan's own precision, whatever the generator's products were computed in.
+        return self._distribution(self.generator(z, observations, previous).to(z.dtype))
 
     def log_actions(
         self, z: Tensor, observations: Tensor, previous: Tensor, actions: Tensor, weight: Tensor
@@ -248,6 +251,9 @@ class PromptedTransformer(nn.Module):
 class LatentPlanTransformer(PromptedTransformer):
     """The whole model: prior, generator and return predictor, and their log joint."""
 
+    remembered: Tensor
+    remembered_count: Tensor
+
     def __init__(self, config: ModelConfig, spaces: Spaces) -> None:
         """Build the model.
 
@@ -264,6 +270,38 @@ class LatentPlanTransformer(PromptedTransformer):
             nn.Linear(hidden, 1),
             nn.Flatten(0),
         )
+
+        # Buffers: they follow the weights into averages, checkpoints and policies.
+        if config.remembered_plans:
+            plans = torch.zeros(config.remembered_plans, *self.plan_shape)
+            self.register_buffer("remembered", plans)
+            self.register_buffer("remembered_count", torch.zeros((), dtype=torch.long))
+
+    def remember(self, z0: Tensor) -> None:
+        """Keep plans ``[B, N, D]`` inferred in learning, in the place of the oldest."""
+        size = self.config.remembered_plans
+        if size:
+            place = self.remembered_count + torch.arange(len(z0[-size:]), device=z0.device)
+            self.remembered[place % size] = z0[-size:].detach()
+            self.remembered_count += len(place)
+
+    def aggregated_plans(self) -> Tensor:
+        """Prior noise ``[S, N, D]`` of remembered plans: draws from the aggregated posterior.
+
+        That is ``q(z0) = mean_i p(z0 | tau_i, y_i)``, trajectories weighted as they are drawn.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        size = self.config.remembered_plans
+        count = min(size, int(self.remembered_count)) if size else 0
+        if count == 0:
+            raise ValueError(
+                "planning.method=aggregated chooses among plans inferred in learning, and this "
+                "model has none: train with --model.remembered-plans 1024, or plan by another "
+                "method"
+            )
+        return self.remembered[:count]
 
     def plan_from_noise(self, z0: Tensor) -> Tensor:
         """``z = U_alpha(z0)``, ``[B, N, D] -> [B, N, D]``."""

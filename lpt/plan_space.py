@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lpt.checks import check_spaces
-from lpt.evaluation import environment_kwargs, make_environment, roll_out
+from lpt.evaluation import environment_for, environment_kwargs, roll_out
 from lpt.plots import INK, draw_maze, draw_paths, maze_of
 from lpt.policy import LPTPolicy
 
@@ -83,8 +83,7 @@ def _from_one_start(
     policy: LPTPolicy, z: Tensor, env_id: str, seed: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Each plan's trajectory and return, every environment reset alike."""
-    kwargs = environment_kwargs(policy.metadata, env_id)
-    environments = [make_environment(env_id, **kwargs) for _ in range(len(z))]
+    environments = [environment_for(policy, env_id) for _ in range(len(z))]
     try:
         check_spaces(environments[0], policy.spaces, policy.metadata.task)
         rollout = roll_out(policy, z, environments, [seed] * len(z), record=True)

@@ -2,6 +2,12 @@
 
 Once before an episode; the trajectory generator is not consulted and no reward is. ``w = 1`` is the
 Bayes posterior (LPT), ``w > 1`` leans towards the return (LPT-EI, exploitation-inclined).
+
+``langevin`` and ``variational`` take the model's prior for ``p(z0)``. Where plans carry many nats,
+those of the data fill little of it, and a target finds plans that no trajectory ever had.
+``aggregated`` takes the aggregated posterior ``q(z0) = mean_i p(z0 | tau_i, y_i)`` instead, the
+prior that explains the data best (Tomczak and Welling, 2018): plans inferred in learning are drawn
+again in proportion to ``p_gamma(y | z)^w``.
 """
 
 from __future__ import annotations
@@ -25,8 +31,9 @@ SAMPLES = 16
 class PlanningConfig:
     """How a plan is inferred from a target return."""
 
-    method: Literal["langevin", "variational"] = "variational"
-    """'langevin': a sample by adjusted Langevin; 'variational': a Gaussian fitted by Adam."""
+    method: Literal["langevin", "variational", "aggregated"] = "variational"
+    """'langevin': a sample by adjusted Langevin; 'variational': a Gaussian fitted by Adam;
+    'aggregated': plans inferred in learning, drawn again (needs model.remembered_plans)."""
     weight: float = 1.0
     """w, power of the return's likelihood; above 1 the plan leans towards the target (LPT-EI)."""
     steps: int = 200
@@ -96,7 +103,10 @@ def _plan(
     generator: torch.Generator,
 ) -> Plan:
     acceptance = 1.0
-    if config.method == "langevin":
+    if config.method == "aggregated":
+        z0 = _draw_again(model, targets, config.weight, generator)
+        energies = targets.new_zeros(0, len(targets))
+    elif config.method == "langevin":
         start = noise_like(targets.new_zeros(len(targets), *model.plan_shape), generator)
         energy = plan_energy(model, targets, config.weight)
         chain = adjusted_langevin(energy, start, config.steps, config.step_size, generator)
@@ -119,6 +129,18 @@ def plan_energy(model: LatentPlanTransformer, targets: Tensor, weight: float) ->
         return -model.log_prior(z0) - weight * model.log_return(z, y)
 
     return energy
+
+
+def _draw_again(
+    model: LatentPlanTransformer, targets: Tensor, weight: float, generator: torch.Generator
+) -> Tensor:
+    """One remembered plan for each target, by importance resampling; ``[B, N, D]``."""
+    plans = model.aggregated_plans()
+    with torch.no_grad():
+        predicted = model.predicted_return(model.plan_from_noise(plans))
+    error = (targets[:, None] - predicted) / model.config.return_std  # [B, S]
+    chances = (-0.5 * weight * error.square()).softmax(-1)
+    return plans[torch.multinomial(chances, 1, generator=generator)[:, 0]]
 
 
 def _fit(

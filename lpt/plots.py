@@ -20,7 +20,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from lpt.checkpoint import load_policy_files
-from lpt.data.scores import find_reference
+from lpt.data.scores import find_reference, normalized_score
 from lpt.evaluation import Evaluation, make_environment
 from lpt.report import bootstrap_interval
 
@@ -180,11 +180,12 @@ def curves_figure(
         title: title.
     """
     figure = Figure(figsize=(6.8, 4.2), layout="constrained")
-    axes = figure.add_subplot()
+    axes, exact = figure.add_subplot(), True
     for (label, run), colour in zip(runs.items(), colours_of(len(runs)), strict=True):
         records = read_evaluations(run)
-        task = load_policy_files(run)[1].task
-        reference = find_reference(task)
+        metadata = load_policy_files(run)[1]
+        reference = find_reference(metadata.task)
+        exact &= normalized_score(metadata.task, [0.0], metadata.env_id).exact
         scored = reference is not None and all(r.get("score") is not None for r in records)
         values = [np.asarray(r["returns"]) for r in records]
         if scored and reference is not None:
@@ -199,7 +200,8 @@ def curves_figure(
             label, (1, value), xycoords=("axes fraction", "data"), xytext=(-4, 3), ha="right",
             textcoords="offset points", fontsize=8, color="#4a5568",
         )  # fmt: skip
-    axes.set(xlabel="updates", ylabel="D4RL score" if scored else "return", title=title or "")
+    unit = "D4RL score" if exact else "score by D4RL's constants (not its metric)"
+    axes.set(xlabel="updates", ylabel=unit if scored else "return", title=title or "")
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     return finish(figure, axes)
 

@@ -104,6 +104,7 @@ class Proposal(nn.Module):
         """
         y = returns[:, None, None].expand(-1, overview.shape[1], 1) * self.reads_return
         hidden = self.encoder(self.embed(torch.cat((overview, y), dim=-1)))
-        mean, log_std = self.head(self.norm(hidden.mean(1))).chunk(2, dim=-1)
+        moments = self.head(self.norm(hidden.mean(1))).to(returns.dtype)  # even under autocast
+        mean, log_std = moments.chunk(2, dim=-1)
         shape = (-1, *self.plan_shape)
         return mean.reshape(shape), log_std.clamp(-6.0, 1.0).exp().reshape(shape)

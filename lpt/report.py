@@ -1,8 +1,9 @@
-"""Statistics of returns, result files, and the tables made from them.
+"""Statistics of returns, result files, and the table printed after an evaluation.
 
 ``results/<task>/<algorithm>/seed<k>.json`` holds the raw return of every episode; every table and
-figure is made from these files. The last checkpoint and, apart from it, the best one are reported:
-the last is the result, the best is what a selection by test returns would have given.
+figure is made from these files (:mod:`lpt.tables`). The last checkpoint and, apart from it, the
+best one are reported: the last is the result, the best is what a selection by test returns would
+have given.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import trim_mean
 
-from lpt.data.scores import find_reference, normalized_score
+from lpt.data.scores import normalized_score
 from lpt.evaluation import Evaluation
 from lpt.metadata import PolicyMetadata, current_versions
 
@@ -66,7 +67,8 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
     Returns:
         ``returns`` and ``lengths`` of every episode; ``mean``, ``std``, ``iqm``, ``ci95`` (of the
         mean) and ``iqm_ci95`` in raw units; ``score``, ``score_ci95``, ``score_iqm`` and
-        ``reference`` (which constants, or why there is no score).
+        ``reference`` (which constants, or why there is no score); ``exact`` is False for a score by
+        D4RL's constants that is not D4RL's metric.
     """
     returns = evaluation.returns
     scored = normalized_score(evaluation.task, returns, evaluation.env_id)
@@ -87,6 +89,7 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
         "score_iqm": None if scored.scores is None else iqm(scored.scores),
         "score_ci95": None if scored.scores is None else list(bootstrap_interval(scored.scores)),
         "reference": scored.label,
+        "exact": scored.exact,
         "seconds": evaluation.seconds,
         "returns": returns.tolist(),
         "lengths": evaluation.lengths.tolist(),
@@ -223,99 +226,15 @@ def _console_table(task: str, records: dict[str, dict[str, Any]]) -> Table:
         table.add_column(name, justify="right")
     for name, record in records.items():
         cells = [f"{record['target']:g}", f"{record['weight']:g}", str(record["episodes"])]
-        cells += [f"{record['mean']:.2f} ± {record['std']:.2f}", _interval(record["ci95"])]
+        cells += [f"{record['mean']:.2f} ± {record['std']:.2f}", format_interval(record["ci95"])]
         cells += [f"{record['iqm']:.2f}"]
         if record["score"] is not None:
-            cells += [f"{record['score']:.1f}", _interval(record["score_ci95"], 1)]
+            mark = "" if record["exact"] else "*"
+            cells += [f"{record['score']:.1f}{mark}", format_interval(record["score_ci95"], 1)]
         table.add_row(name, *cells)
     return table
 
 
-def read_results(results: Path | str = "results") -> list[dict[str, Any]]:
-    """Every ``seed<k>.json`` below a folder, in the order of their paths.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if one cannot be read or lacks a field.
-    """
-    paths = sorted(Path(results).glob("**/seed*.json"))
-    if not paths:
-        raise FileNotFoundError(f"no results/<task>/<algorithm>/seed<k>.json below {results}")
-    records = []
-    for path in paths:
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            needed = ("task", "algorithm", "seed", "data", "last")
-            missing = [name for name in needed if record.get(name) is None]
-        except ValueError as error:
-            raise ValueError(f"{path} is not JSON ({error}): write it again by lpt-eval") from error
-        if missing:
-            raise ValueError(f"{path} lacks {', '.join(missing)}: write it again")
-        records.append(record)
-    return records
-
-
-def markdown_table(records: list[dict[str, Any]]) -> str:
-    """The results tables: mean over seeds, its interval, and the best checkpoint apart.
-
-    One table for tasks with a D4RL reference (scores), one for the others (raw returns). ``±`` is
-    the standard deviation over seeds; the interval bootstraps seeds and episodes.
-    """
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for record in records:
-        groups.setdefault((record["task"], record["algorithm"]), []).append(record)
-    tables = []
-    for unit, scored in (("D4RL score", True), ("return", False)):
-        rows = [_markdown_row(*k, g) for k, g in groups.items() if _is_scored(k[0], g) is scored]
-        if rows:
-            tables.append("\n".join((*_markdown_head(unit, scored), *rows)))
-    return "\n\n".join(tables) + "\n"
-
-
-def _markdown_head(unit: str, scored: bool) -> tuple[str, str]:
-    columns = ["task", "algorithm", "target, w", "seeds x episodes", f"{unit}, last checkpoint"]
-    columns += ["95 % interval", "IQM", "best checkpoint", *(["ceiling"] * scored), "data"]
-    return f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"
-
-
-def _is_scored(task: str, group: list[dict[str, Any]]) -> bool:
-    return find_reference(task) is not None and all(r["last"]["score"] is not None for r in group)
-
-
-def _markdown_row(task: str, algorithm: str, group: list[dict[str, Any]]) -> str:
-    last = [record["last"] for record in group]
-    reference = find_reference(task) if _is_scored(task, group) else None
-
-    def values(record: dict[str, Any]) -> np.ndarray:
-        returns = np.asarray(record["returns"], float)
-        return returns if reference is None else reference.score(returns)
-
-    runs = [values(record) for record in last]
-    digits = 1 if max(np.abs(run).max() for run in runs) > 10 else 3
-    best = [values(r["best"]).mean() for r in group if r.get("best")]
-    episodes = sorted({len(run) for run in runs})
-    asked = sorted({f"{r['target']:g}, {r['weight']:g}" for r in last})
-    cells = [
-        task,
-        algorithm,
-        "; ".join(asked),
-        f"{len(runs)} x {'/'.join(map(str, episodes))}",
-        _spread([run.mean() for run in runs], digits),
-        _interval(bootstrap_interval(runs), digits),
-        f"{np.mean([iqm(run) for run in runs]):.{digits}f}",
-        _spread(best, digits) if best else "",
-    ]
-    if reference is not None:
-        ceiling = reference.ceiling
-        cells.append("" if ceiling is None else f"{reference.score(ceiling):.0f}")
-    cells.append(", ".join(sorted({str(r["data"].get("source")) for r in group})))
-    return f"| {' | '.join(cells)} |"
-
-
-def _spread(means: list[Any], digits: int) -> str:
-    spread = f" ± {np.std(means, ddof=1):.{digits}f}" if len(means) > 1 else ""
-    return f"{np.mean(means):.{digits}f}{spread}"
-
-
-def _interval(ends: Any, digits: int = 2) -> str:
+def format_interval(ends: Any, digits: int = 2) -> str:
+    """``[low, high]`` with so many digits."""
     return f"[{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]"

@@ -28,6 +28,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from lpt.baselines import fitting_sampler, training_data
 from lpt.checkpoint import (
     Which,
     latest_checkpoint,
@@ -40,7 +41,7 @@ from lpt.checkpoint import (
 from lpt.checks import check_spaces, find_device
 from lpt.config import Config, from_dict, to_dict
 from lpt.data import load
-from lpt.evaluation import Evaluation, environment_kwargs, evaluate, make_environment
+from lpt.evaluation import Evaluation, environment_for, evaluate
 from lpt.metadata import PolicyMetadata
 from lpt.policy import LPTPolicy
 from lpt.report import print_evaluations, save_result
@@ -78,6 +79,10 @@ def start(config: Config, log: Callable[[str], None] = print) -> Run:
     torch.set_num_threads(config.training.threads)
     discrete = config.model.likelihood == "categorical"
     dataset = load(config.env, config.dataset, config.data, discrete=discrete, log=log)
+    dataset = training_data(config.algorithm, dataset)
+    if config.algorithm == "bc-10":
+        log(f"bc-10: the {len(dataset)} trajectories of the highest returns")
+        config = replace(config, sampler=fitting_sampler(config.sampler, dataset))
     trainer = Trainer(config, dataset, device)
     run = Run(config, trainer, log)
     if resume is not None:
@@ -119,7 +124,7 @@ class Run:
     def metadata(self) -> PolicyMetadata:
         """What the policy needs besides its weights."""
         data = self.trainer.dataset
-        quantiles = np.quantile(data.returns, [0, 0.1, 0.5, 0.9, 0.99, 1])
+        quantiles = self.trainer.sampler.return_quantiles((0, 0.1, 0.5, 0.9, 0.99, 1))
         return PolicyMetadata(
             task=self.config.env,
             algorithm=self.config.algorithm,
@@ -131,7 +136,7 @@ class Run:
             observation_std=tuple(map(float, data.observation_std)),
             return_mean=data.return_mean,
             return_std=data.return_std,
-            return_quantiles=tuple(map(float, quantiles)),
+            return_quantiles=quantiles,
             provenance=data.provenance.to_dict(),
             config=to_dict(self.config),
         )
@@ -151,8 +156,7 @@ class Run:
         """Raise ValueError for what the first evaluation would refuse, before anything begins."""
         policy = self.policy()
         if self.env_id is not None:
-            kwargs = environment_kwargs(policy.metadata, self.env_id)
-            environment = make_environment(self.env_id, **kwargs)
+            environment = environment_for(policy, self.env_id)
             try:
                 check_spaces(environment, policy.spaces, self.config.env)
             finally:

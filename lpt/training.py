@@ -14,10 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from lpt.acceleration import Function, compiled, in_precision
 from lpt.baselines import ConditionedTransformer, Model, build_model
 from lpt.chains import Chains
 from lpt.config import Config
 from lpt.data import Batch, TrajectoryDataset, TrajectorySampler
+from lpt.history import split_history
 from lpt.inference import noise_like
 from lpt.model import LatentPlanTransformer, Spaces
 from lpt.posterior import PERSISTENT, Posterior, PosteriorSample
@@ -43,19 +45,22 @@ class Trainer:
             device: where model and chains' visits are computed.
 
         Raises:
-            ValueError: if segments are to be scored without history and there are none.
+            ValueError: if segments are needed and there are none, or precision or compilation are
+                asked for that this machine does not have.
         """
-        dropout = config.training.history_dropout
-        if dropout and not config.sampler.segments:
-            raise ValueError(
-                f"training.history_dropout={dropout} is a share of segments, but whole "
-                "trajectories are read: set sampler.segments, or history_dropout to 0"
-            )
+        config.training.check_segments(config.sampler.segments)
         torch.manual_seed(config.seed)
         self.config, self.dataset, self.device = config, dataset, device
         self.step = 0
         spaces = spaces_of(dataset)
         self.model = build_model(config.algorithm, config.model, spaces).to(device)
+        # Chains and diagnoses run as written: a compiled backward pass would also compute the
+        # parameters' gradients, which they do not need.
+        learning = self.model.log_actions
+        if config.training.compile:
+            learning = compiled(learning, device)
+        self._log_actions = self._in_precision(self.model.log_actions)
+        self._learning_log_actions = self._in_precision(learning)
         self.noise = torch.Generator(device).manual_seed(config.seed)
         self.views = torch.Generator().manual_seed(config.seed)
         self.posterior = self._build_posterior()
@@ -74,10 +79,14 @@ class Trainer:
             return None
         shape = self.model.plan_shape
         proposal = Proposal(config.proposal, self.model.spaces, shape).to(self.device)
+        proposal.forward = self._in_precision(proposal.forward)  # type: ignore[method-assign]
         start = torch.Generator().manual_seed(config.seed + 1)
         count = data.num_trajectories if config.inference in PERSISTENT else 0
         chains = Chains(count, shape, start)
         return Posterior(config.inference, config.posterior, chains, proposal)
+
+    def _in_precision(self, function: Function) -> Function:
+        return in_precision(function, self.config.training.precision, self.device)
 
     @property
     def policy_model(self) -> Model:
@@ -97,6 +106,8 @@ class Trainer:
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self._parameters(), self.config.training.gradient_clip)
         self.optimizer.step()
+        if isinstance(self.model, LatentPlanTransformer):
+            self.model.remember(posterior.z0)
         self.average.update_parameters(self.model)
         self.step += 1
         return {
@@ -166,10 +177,9 @@ class Trainer:
     def _log_likelihood(self, z0: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """``log p_beta(tau | z)``, or its estimate, and ``w log p_gamma(y | z)``, ``[B]`` nats."""
         z = self.model.plan_from_noise(z0)
+        score = self._learning_log_actions if self.model.training else self._log_actions
         parts = [
-            self.model.log_actions(
-                z, part.observations, part.previous_actions, part.actions, part.weight
-            )
+            score(z, part.observations, part.previous_actions, part.actions, part.weight)
             for part in split_history(batch, self._segments_without_history())
         ]
         weight = self.config.posterior.return_weight
@@ -274,32 +284,6 @@ class Trainer:
             torch.cuda.set_rng_state(tensors["rng.cuda"].cpu(), self.device)
         self.sampler.load_state_dict(values["sampler"])
         self.step = values["step"]
-
-
-def split_history(batch: Batch, count: int) -> list[Batch]:
-    """The batch with the steps of each trajectory's first ``count`` segments cut loose.
-
-    A step on its own has no history that could give the plan away, so its action is a matter of
-    state and plan alone.
-
-    Args:
-        batch: ``[B, M, T, ...]`` segments.
-        count: segments to cut, at most ``M``.
-
-    Returns:
-        The other ``M - count`` segments as they are, and ``count * T`` segments of one step.
-    """
-    if count == 0:
-        return [batch]
-
-    def single(x: Tensor) -> Tensor:
-        return x[:, :count].flatten(1, 2).unsqueeze(2)
-
-    fields = ("observations", "previous_actions", "actions", "weight", "time", "valid")
-    loose = {name: single(getattr(batch, name)) for name in fields}
-    loose["previous_actions"] = torch.zeros_like(loose["previous_actions"])
-    whole = {name: getattr(batch, name)[:, count:] for name in fields}
-    return [replace(batch, **part) for part in (whole, loose) if part["weight"].shape[1]]
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

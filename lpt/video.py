@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import importlib.util
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lpt.checks import check_spaces, env_name
-from lpt.evaluation import environment_kwargs, make_environment
+from lpt.evaluation import environment_for
 from lpt.policy import LPTPolicy
 
 MEND = "install the video extra: pip install 'lpt-toolkit[video]'"
+NO_DISPLAY = (
+    "without a display MuJoCo draws by EGL or OSMesa: apt-get install libegl1 libgl1-mesa-dri, or "
+    "libosmesa6; or set MUJOCO_GL to egl, osmesa or glfw yourself"
+)
+PROBE = """
+import mujoco
+from mujoco.{platform} import GLContext
+gl = GLContext(16, 16)
+gl.make_current()
+mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), 100).free()
+gl.free()
+"""
+"""Draws nothing, on a platform that may fail; run in a process of its own."""
 
 
 def record_video(
@@ -47,7 +63,7 @@ def record_video(
         The episodes' returns.
 
     Raises:
-        ValueError: for an unknown format, an environment that does not render, or no environment.
+        ValueError: for an unknown format, no environment, or one that does not render here.
         ModuleNotFoundError: if the extra is not installed.
     """
     path = Path(path)
@@ -57,43 +73,89 @@ def record_video(
     env_id = env_id or policy.metadata.env_id
     if env_id is None:
         raise ValueError("the checkpoint names no environment: give one, such as 'Hopper-v4'")
-    kwargs = environment_kwargs(policy.metadata, env_id)
-    env = make_environment(env_id, **kwargs, render_mode="rgb_array")
+    drawable = choose_renderer()
+    env = environment_for(policy, env_id, target, render_mode="rgb_array")
     try:
         check_spaces(env, policy.spaces, policy.metadata.task)
+        if not drawable and hasattr(env.unwrapped, "mujoco_renderer"):
+            raise ValueError(f"{env_name(env)} cannot be rendered on this machine: {NO_DISPLAY}")
         policy.seed(seed)
-        frames: list[np.ndarray] = []
+        film = _Film(env, max_frames)
         returns = []
         for episode in range(episodes):
             policy.reset(target, weight)
-            returns.append(_film(policy, env, seed + episode, deterministic, frames))
+            returns.append(_record(policy, env, seed + episode, deterministic, film))
     finally:
         env.close()
-    stride = -(-len(frames) // max_frames)
     fps = fps or min(30.0, env.metadata.get("render_fps", 30))
-    _write(path, frames[::stride], fps)
+    _write(path, film.frames, fps)
     return returns
 
 
-def _film(
-    policy: LPTPolicy, env: Any, seed: int, deterministic: bool, frames: list[np.ndarray]
-) -> float:
+def choose_renderer() -> bool:
+    """Set ``MUJOCO_GL``, which decides how MuJoCo draws, on a Linux machine without a display.
+
+    ``egl`` or ``osmesa``, the first that is installed and works. It is left alone where it is set
+    already, where there is a display, and where nothing works.
+
+    Returns:
+        False if nothing works; environments that draw without OpenGL can be filmed all the same.
+    """
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform != "linux" or os.environ.get("MUJOCO_GL") or display:
+        return True
+    for platform, library in (("egl", "EGL"), ("osmesa", "OSMesa")):
+        if ctypes.util.find_library(library) and _draws(platform):
+            os.environ["MUJOCO_GL"] = platform
+            return True
+    return False
+
+
+def _draws(platform: str) -> bool:
+    """Tried in another process: PyOpenGL stays with the first platform that it has loaded."""
+    environment = {**os.environ, "MUJOCO_GL": platform}
+    command = [sys.executable, "-c", PROBE.format(platform=platform)]
+    return subprocess.run(command, env=environment, capture_output=True).returncode == 0
+
+
+class _Film:
+    """Frames at an even stride, which doubles whenever there are too many of them."""
+
+    def __init__(self, env: Any, most: int) -> None:
+        self.env, self.most = env, most
+        self.frames: list[np.ndarray] = []
+        self.stride, self.steps = 1, 0
+
+    def add(self) -> None:
+        """Take in the present state: draw it, if its turn has come."""
+        if self.steps % self.stride == 0:
+            self.frames.append(_frame(self.env))
+        if len(self.frames) > self.most:
+            self.frames = self.frames[::2]
+            self.stride *= 2
+        self.steps += 1
+
+
+def _record(policy: LPTPolicy, env: Any, seed: int, deterministic: bool, film: _Film) -> float:
     observation, _ = env.reset(seed=seed)
     total, done = 0.0, False
-    frames.append(_frame(env))
+    film.add()
     while not done:
         action = policy.act(observation, deterministic)
         observation, reward, terminated, truncated, _ = env.step(action)
         total, done = total + float(reward), terminated or truncated
-        frames.append(_frame(env))
+        film.add()
     return total
 
 
 def _frame(env: Any) -> np.ndarray:
     try:
         frame = env.render()
-    except (RuntimeError, ImportError) as error:  # no OpenGL here; the message says what to do
-        raise ValueError(f"{env_name(env)} cannot be rendered on this machine: {error}") from error
+    except Exception as error:  # drivers fail in many ways, each with its own type
+        words = str(error)
+        if "GL" in words and "MUJOCO_GL" not in words:  # of OpenGL, without saying what to do
+            words += f" ({NO_DISPLAY})"
+        raise ValueError(f"{env_name(env)} cannot be rendered on this machine: {words}") from error
     if not isinstance(frame, np.ndarray):
         raise ValueError(f"{env_name(env)} renders {type(frame).__name__}, not images (rgb_array)")
     return frame

@@ -1,6 +1,8 @@
 """Tables and figures made from result files and run folders, nothing else.
 
-python scripts/figures.py table --into README.md
+python scripts/figures.py table --into docs/results.md
+python scripts/figures.py table --summary --into README.md
+python scripts/figures.py data results/data/mujoco.json hopper-medium hopper-medium-replay
 python scripts/figures.py curves docs/curve.png runs/maze2d-umaze/amortised-seed*
 python scripts/figures.py plan-space docs/plans.png runs/maze2d-umaze/amortised-seed0
 """
@@ -8,6 +10,7 @@ python scripts/figures.py plan-space docs/plans.png runs/maze2d-umaze/amortised-
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -16,23 +19,31 @@ import numpy as np
 import tyro
 
 from lpt.checkpoint import load_policy_files
+from lpt.data import load
 from lpt.data.scores import find_reference
 from lpt.plan_space import plan_space_figure
 from lpt.plots import curves_figure, save_figure
 from lpt.policy import LPTPolicy
-from lpt.report import markdown_table, read_results
+from lpt.report import write_json
+from lpt.tables import markdown_table, read_results, summary_table
 
 BEGIN, END = "<!-- results: made by scripts/figures.py table -->", "<!-- end of results -->"
 
 
-def table(results: Path = Path("results"), into: Path | None = None) -> None:
+def table(results: Path = Path("results"), into: Path | None = None, summary: bool = False) -> None:
     """Markdown table of every results/**/seed*.json.
 
     Args:
-        results: folder of result files.
+        results: folder of result files, and of data/mujoco.json.
         into: file whose part between the result markers is replaced; unset: print.
+        summary: one row a task, with the data's own returns, instead of one row an algorithm.
     """
-    text = markdown_table(read_results(results))
+    records = read_results(results)
+    text = markdown_table(records)
+    if summary:
+        stored = results / "data" / "mujoco.json"
+        own = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else None
+        text = summary_table(records, own)
     if into is None:
         print(text)
         return
@@ -43,6 +54,33 @@ def table(results: Path = Path("results"), into: Path | None = None) -> None:
     temporary = into.with_name(f".{into.name}.tmp")
     temporary.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
     temporary.replace(into)
+
+
+def data(
+    out: tyro.conf.Positional[Path],
+    tasks: Annotated[tuple[str, ...], tyro.conf.Positional],
+    source: str = "regenerated",
+) -> None:
+    """What the trajectories of tasks' data earn, each counted once.
+
+    Args:
+        out: JSON file to write.
+        tasks: such as hopper-medium.
+        source: as lpt-train's --data.
+    """
+    found = {}
+    for task in tasks:
+        dataset = load(task, source=source)
+        found[task] = {
+            "source": dataset.provenance.source,
+            "fingerprint": dataset.provenance.fingerprint,
+            "trajectories": len(dataset),
+            "steps": dataset.num_steps,
+            "mean": dataset.return_mean,
+            "p90": float(np.quantile(dataset.returns, 0.9)),
+            "best": float(dataset.returns.max()),
+        }
+    print(write_json(found, out, overwrite=True))
 
 
 def curves(
@@ -101,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     try:
         tyro.extras.subcommand_cli_from_dict(
-            {"table": table, "curves": curves, "plan-space": plan_space},
+            {"table": table, "data": data, "curves": curves, "plan-space": plan_space},
             args=arguments,
             description=__doc__,
         )

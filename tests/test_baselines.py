@@ -7,15 +7,15 @@ import pytest
 import torch
 from test_training import assert_resume_is_exact, train
 
-from lpt.baselines import ConditionedTransformer, build_model
-from lpt.data import TrajectoryDataset
+from lpt.baselines import ConditionedTransformer, build_model, fitting_sampler, training_data
+from lpt.data import SamplerConfig, TrajectoryDataset
 from lpt.model import LatentPlanTransformer, Spaces
 from lpt.planning import PlanningConfig
 from lpt.policy import LPTPolicy
 from lpt.run import Run
 from lpt.training import Trainer
 
-BASELINES = ("bc", "dt-final")
+BASELINES = ("bc", "bc-10", "dt-final", "dt")
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +121,46 @@ def test_generators_are_of_one_size(make_config):
 
 def test_unknown_algorithm_is_named(make_config):
     spaces = Spaces(observation_dim=3, action_dim=2, discrete=False)
-    with pytest.raises(ValueError, match=r"unknown algorithm 'ppo'.*lpt, bc, dt-final"):
+    with pytest.raises(ValueError, match=r"unknown algorithm 'ppo'.*lpt, bc, bc-10, dt-final, dt"):
         build_model("ppo", make_config().model, spaces)
+
+
+def test_the_best_tenth_is_cloned(make_config, two_behaviours):
+    best = training_data("bc-10", two_behaviours)
+    assert len(best) == 10 and (best.returns == 1.0).all()
+    assert best.provenance.fingerprint == two_behaviours.provenance.fingerprint
+    assert best.provenance.details["best_share"] == 0.1
+    first = np.flatnonzero(two_behaviours.returns == 1.0)[:10]  # equal returns: the earlier
+    np.testing.assert_array_equal(best.lengths, two_behaviours.lengths[first])
+    np.testing.assert_array_equal(
+        best.trajectory(9).actions, two_behaviours.trajectory(int(first[9])).actions
+    )
+    config = make_config(algorithm="bc-10", steps=150, training={"average": 0})
+    model = train(replace(config, sampler=fitting_sampler(config.sampler, best)), best, 150).model
+    with torch.no_grad():
+        cache = model.eval().begin(model.prompt(torch.zeros(1)))
+        action = float(model.step(cache, torch.zeros(1, 2), torch.zeros(1, 1)).mode())
+    assert action == pytest.approx(0.4, abs=0.15)
+
+
+def test_a_share_must_be_one(two_behaviours):
+    assert len(two_behaviours.best(1.0)) == 96 and len(two_behaviours.best(1e-9)) == 1
+    for share in (0.0, 1.1, float("nan")):
+        with pytest.raises(ValueError, match=f"share={share}"):
+            two_behaviours.best(share)
+
+
+def test_few_trajectories_give_as_many_segments():
+    asked = SamplerConfig(batch_trajectories=64, segments=2)
+    data = TrajectoryDataset.from_offsets(
+        np.zeros((20, 2)), np.zeros((20, 1)), np.arange(20.0), np.arange(21)
+    )
+    fitting = fitting_sampler(asked, data)
+    assert (fitting.batch_trajectories, fitting.segments) == (20, 7)
+    whole = fitting_sampler(replace(asked, segments=0), data)
+    assert (whole.batch_trajectories, whole.segments) == (20, 0)
+    small = replace(asked, batch_trajectories=20)
+    assert fitting_sampler(small, data) == small
 
 
 @pytest.mark.parametrize("algorithm", BASELINES)

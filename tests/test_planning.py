@@ -163,3 +163,54 @@ def test_the_models_mode_is_given_back_even_after_an_error(make_model, training)
 def test_settings_that_cannot_plan_are_refused(field):
     with pytest.raises(ValueError, match=f"planning.{field}=0 must be positive"):
         PlanningConfig(**{field: 0})
+
+
+def remembering_model(make_model, predicted, remembered=6):
+    """A model that predicts ``z[0, 0]`` as the return, and remembers a plan for each given one."""
+    model = make_model(prior_width=0, return_std=0.5, remembered_plans=remembered)
+    first = torch.zeros(16).index_fill(0, torch.tensor(0), 1.0)
+    model.return_predictor = nn.Sequential(nn.Flatten(), _Dot(first))
+    plans = torch.randn(len(predicted), *model.plan_shape)
+    plans[:, 0, 0] = torch.tensor(predicted)
+    model.remember(plans)
+    return model, plans
+
+
+class _Dot(nn.Module):
+    def __init__(self, vector: torch.Tensor) -> None:
+        super().__init__()
+        self.vector = vector
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.vector
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0, 4.0])
+def test_remembered_plans_are_drawn_in_proportion_to_the_likelihood_of_the_return(
+    make_model, weight
+):
+    """By Bayes' rule: P(plan i) ~ exp(-w (y - r_i)^2 / (2 sigma_y^2)); within 5 standard errors."""
+    returns = [0.0, 1.0, 1.6, 2.5]
+    model, plans = remembering_model(make_model, returns)
+    result = make_plan(model, method="aggregated", weight=weight)
+    exact = torch.softmax(-0.5 * weight * ((TARGET - torch.tensor(returns)) / 0.5) ** 2, 0)
+    share = (result.z0[:, None] == plans[None]).all(-1).all(-1).float().mean(0)
+    assert float(share.sum()) == pytest.approx(1.0)  # every plan is one of those remembered
+    error = (exact * (1 - exact) / COUNT).sqrt()
+    assert ((share - exact).abs() <= 5 * error).all()
+
+
+def test_the_newest_plans_are_remembered(make_model):
+    model, plans = remembering_model(make_model, [float(i) for i in range(10)])
+    kept = model.aggregated_plans()[:, 0, 0].sort().values
+    torch.testing.assert_close(kept, torch.arange(4.0, 10.0))
+    model.remember(plans[:2])
+    kept = model.aggregated_plans()[:, 0, 0].sort().values
+    torch.testing.assert_close(kept, torch.tensor([0.0, 1.0, 6.0, 7.0, 8.0, 9.0]))
+
+
+@pytest.mark.parametrize("remembered", [0, 4])
+def test_without_remembered_plans_there_is_nothing_to_choose_from(make_model, remembered):
+    model = make_model(remembered_plans=remembered)
+    with pytest.raises(ValueError, match=r"--model\.remembered-plans 1024"):
+        make_plan(model, count=1, method="aggregated")

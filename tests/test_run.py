@@ -57,6 +57,18 @@ def test_what_no_evaluation_could_use_is_refused_at_once(more, message, umaze, t
     assert message in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("algorithm", ["bc-10", "dt"])
+def test_a_baseline_with_data_of_its_own_runs_and_resumes(algorithm, umaze, tmp_path, capsys):
+    asked = [*flags(umaze, tmp_path / "run", 3), "--algorithm", algorithm]
+    assert lpt_train([*asked, "--sampler.batch-trajectories", "30"]) == 0
+    assert lpt_eval([str(tmp_path / "run"), "--target", "5", "--episodes", "2"]) == 0
+    policy = LPTPolicy.load(tmp_path / "run")
+    assert policy.spaces.observation_dim == 4 + (algorithm == "dt")
+    assert evaluate(policy, episodes=1, target=7.0).target == 7.0
+    assert lpt_train(["--env", "maze2d-umaze", "--resume", str(tmp_path / "run")]) == 0
+    assert "resumed" in capsys.readouterr().out
+
+
 def test_discrete_data_where_continuous_are_configured(tmp_path, capsys):
     file = tmp_path / "numbers.npz"
     steps = {"rewards": np.ones(40), "terminals": np.arange(40) % 4 == 3, "timeouts": np.zeros(40)}

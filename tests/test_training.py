@@ -54,6 +54,18 @@ def assert_resume_is_exact(config, data):
     assert_same_state(whole, resumed)
 
 
+def test_plans_are_remembered_saved_and_planned_with(make_config, dataset):
+    config = make_config(model={"remembered_plans": 20}, planning={"method": "aggregated"})
+    assert_resume_is_exact(config, dataset)
+    trainer = train(config, dataset, 2)
+    plans = trainer.policy_model.aggregated_plans()  # the averaged model has them too
+    assert plans.shape == (16, 2, 8) and plans.std() > 0.1
+    trainer.update()
+    assert len(trainer.policy_model.aggregated_plans()) == 20
+    with pytest.raises(ValueError, match=r"keep some, as in --model\.remembered-plans 1024"):
+        make_config(planning={"method": "aggregated"})
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_resume_equals_uninterrupted_bit_for_bit(make_config, dataset, engine):
     assert_resume_is_exact(make_config(inference=engine, posterior={"steps": 2}), dataset)

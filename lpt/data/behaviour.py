@@ -1,6 +1,6 @@
 """Regenerating D4RL's MuJoCo data sets with actors saved in the course of SAC training.
 
-Recipes (D4RL's, as far as FACTS and its paper state them):
+Recipes (D4RL's, as far as its paper states them):
 
 - `random`: actions uniform over the action space.
 - `medium`: actions sampled from the actor whose return is nearest that of D4RL's medium.
@@ -47,7 +47,7 @@ if TYPE_CHECKING:  # tasks ask `has_recipe`
 ROBOTS = ("halfcheetah", "hopper", "walker2d")
 RECIPES = ("random", "medium", "medium-replay", "expert", "medium-expert")
 MEDIUM_RETURN = {"halfcheetah": 4770.0, "hopper": 1422.0, "walker2d": 2852.0}
-"""Mean returns of D4RL's medium data (FACTS 3), to choose the medium actor by."""
+"""Mean returns of D4RL's medium data, to choose the medium actor by."""
 
 _STREAM_STEPS = 50_000  # fixed: the number of streams must not depend on that of processes
 

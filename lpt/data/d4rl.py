@@ -1,8 +1,17 @@
 """HDF5 files in D4RL's layout: one row per step, all trajectories end to end.
 
-Keys read: `observations`, `actions`, `rewards`, `terminals` and, where present, `timeouts`. Files
-written here add the attribute `provenance` (JSON) and, for people who look with other tools, one
-attribute per scalar entry of its details (generator, seed and so on).
+Keys read: `observations`, `actions`, `rewards`, `terminals` and, where present, `timeouts`.
+Trajectories end where D4RL's `sequence_dataset` ends them: at each `terminals` or `timeouts`, or,
+in files without `timeouts`, at the horizon. Two families need a word more:
+
+- antmaze (v2, "fixed"): `terminals` is 1 at *every* step within reach of the goal, and the ant is
+  not reset there. So what follows an arrival comes in pieces of a step or two, each with return 1,
+  which `dataset.min_length` drops; the umaze-diverse file flags arrivals once. `timeouts` ends the
+  rest. Version 0, whose time-outs are out of step with its resets, is other data and not asked for.
+- kitchen: rewards count the subtasks done so far, see `lpt.data.rewards`.
+
+Files written here add the attribute `provenance` (JSON) and, for people who look with other tools,
+one attribute per scalar entry of its details (generator, seed and so on).
 """
 
 from __future__ import annotations

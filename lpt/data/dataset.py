@@ -257,6 +257,33 @@ class TrajectoryDataset:
         std = float(self.returns.std(dtype=np.float64))
         return std if std > 1e-6 * max(1.0, abs(self.return_mean)) else 1.0
 
+    def best(self, share: float) -> TrajectoryDataset:
+        """Returns the trajectories with the highest returns, in their order (CORL's %BC).
+
+        Args:
+            share: of the trajectories, above 0 to 1; at least one is kept, of equal returns the
+                earlier. The fingerprint stays that of the whole data set.
+
+        Raises:
+            ValueError: another share.
+        """
+        if not 0 < share <= 1:
+            raise ValueError(f"share={share}: expected a share of the trajectories above 0, to 1")
+        count = max(1, round(share * len(self)))
+        kept = np.sort(np.argsort(-self.returns, kind="stable")[:count])
+        steps = np.concatenate([np.arange(*self.offsets[[i, i + 1]]) for i in kept])
+        details = {**self.provenance.details, "best_share": share}
+        return replace(
+            self,
+            observations=_frozen(self.observations[steps]),
+            actions=_frozen(self.actions[steps]),
+            rewards=_frozen(self.rewards[steps]),
+            offsets=_frozen(np.concatenate([[0], np.cumsum(self.lengths[kept])])),
+            returns=_frozen(self.returns[kept]),
+            terminated=_frozen(self.terminated[kept]),
+            provenance=replace(self.provenance, details=details),
+        )
+
     def trajectory(self, i: int) -> Trajectory:
         """Returns trajectory `i` as views (no copy).
 

@@ -131,7 +131,7 @@ def write_minari(
     spec = _env_spec(dataset.provenance)
     # Minari writes in place: made elsewhere and moved, a data set is complete when its id appears.
     with tempfile.TemporaryDirectory(prefix=".lpt-", dir=get_dataset_path()) as scratch:
-        with _datasets_path(scratch), warnings.catch_warnings():
+        with datasets_path(scratch), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of each piece of metadata that is not given
             minari.create_dataset_from_buffers(
                 dataset_id,
@@ -142,13 +142,28 @@ def write_minari(
                 action_space=action_space,
                 description=json.dumps(dataset.provenance.to_dict()),
             )
-        namespace = parse_dataset_id(dataset_id)[0]
-        if namespace is not None and namespace not in list_local_namespaces():
-            create_namespace(namespace)
-        check_absent(target, overwrite)
-        if target.exists():
-            os.replace(target, Path(scratch) / "replaced")
-        os.replace(Path(scratch) / dataset_id, target)
+        move_in(Path(scratch), dataset_id, overwrite)
+
+
+def move_in(scratch: Path, dataset_id: str, overwrite: bool) -> None:
+    """Moves a whole data set from another folder of Minari's kind to its place, atomically.
+
+    Args:
+        scratch: the other folder, on the same file system.
+        dataset_id: the data set.
+        overwrite: replace a data set of the same id.
+
+    Raises:
+        FileExistsError: the id exists locally and `overwrite` is False.
+    """
+    target = Path(get_dataset_path(dataset_id))
+    namespace = parse_dataset_id(dataset_id)[0]
+    if namespace is not None and namespace not in list_local_namespaces():
+        create_namespace(namespace)
+    check_absent(target, overwrite)
+    if target.exists():
+        os.replace(target, scratch / "replaced")
+    os.replace(scratch / dataset_id, target)
 
 
 def flatten_batch(space: gym.Space, values: Any, where: str) -> np.ndarray:
@@ -264,7 +279,7 @@ def _buffers(dataset: TrajectoryDataset, final_observations: np.ndarray) -> Iter
 
 
 @contextmanager
-def _datasets_path(folder: str) -> Iterator[None]:
+def datasets_path(folder: str) -> Iterator[None]:
     """Points Minari at another folder for a while."""
     before = os.environ.get("MINARI_DATASETS_PATH")
     os.environ["MINARI_DATASETS_PATH"] = folder

@@ -17,9 +17,9 @@ from lpt_envs.mazes import parse_maze
 from lpt_envs.waypoint import generate
 
 NOISE = 0.5
-"""Standard deviation of the action noise that fits D4RL's released data (FACTS 5)."""
+"""Standard deviation of the action noise that fits D4RL's released data."""
 OPPONENT = "esper"
-"""The opponent of the Connect Four games (FACTS 4)."""
+"""The opponent of the Connect Four games."""
 
 
 def regenerate(

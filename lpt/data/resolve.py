@@ -15,6 +15,7 @@ from lpt.data.d4rl import write_d4rl
 from lpt.data.d4rl_urls import MIRROR, d4rl_url
 from lpt.data.download import OFFLINE, TIMEOUT, fetch, offline
 from lpt.data.games import write_games
+from lpt.data.minari_remote import is_local
 from lpt.data.provenance import Provenance
 from lpt.data.regenerate import NOISE, regenerate, regenerate_games
 from lpt.data.tasks import Task
@@ -86,14 +87,15 @@ def resolve(
                 return path, "d4rl"
     # Who asks for a size or a seed asks for regenerated data: nothing else has them.
     published = source == "auto" and steps is None and seed == 0
-    if published and task.minari_id is not None and _is_local(task.minari_id):
+    if published and task.minari_id is not None and is_local(task.minari_id):
         say(f"data: {task.name} from the local Minari data set {task.minari_id} (no D4RL file)")
         return task.minari_id, "minari"
     if source != "d4rl" and task.generated:
         if (found := _generated(task, source, seed, steps, say)) is not None:
             return found, "regenerated"
     reason = ""
-    if candidates and (source == "d4rl" or published):
+    # `auto` downloads nothing that could not be evaluated here.
+    if candidates and (source == "d4rl" or (published and task.files_fit)):
         reason = _download(task, source, candidates[0], say)
         if not reason:
             return candidates[0], "d4rl"
@@ -175,6 +177,12 @@ def _no_d4rl_file(task: Task, candidates: list[Path], reason: str) -> str:
         ". Put the file there, set D4RL_DATASET_DIR to its folder, give its path as the source, or "
         f"set {MIRROR} to a mirror."
     )
+    if not task.files_fit:
+        return (
+            f"{text} --data d4rl downloads it; policies trained on it cannot act in {task.env_id}. "
+            f"--data minari downloads {task.minari_id}, made in that environment (or run 'minari "
+            f"download {task.minari_id}')."
+        )
     if not task.generated:
         text += " It cannot be regenerated here"
         expert = "expert" in task.name and not task.name.startswith("ant")
@@ -206,8 +214,3 @@ def progress_bar(name: str, rows: int, unit: str = "step") -> Iterator[Callable[
             bar.update(done - bar.n)
 
         yield update
-
-
-def _is_local(minari_id: str) -> bool:
-    folder = os.environ.get("MINARI_DATASETS_PATH") or "~/.minari/datasets"
-    return (Path(folder).expanduser() / minari_id / "data").is_dir()

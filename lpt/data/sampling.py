@@ -19,6 +19,7 @@ With w = 1 / (M p), sum(weight * f) is an unbiased estimate of sum_t f_t.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -172,6 +173,18 @@ class TrajectorySampler:
         zero = np.zeros_like(length)
         one = np.ones(length.shape, np.float32)
         return self._gather(index, zero, zero, length, one, int(length.max()))
+
+    def return_quantiles(self, shares: Sequence[float]) -> tuple[float, ...]:
+        """Returns quantiles of the labels, raw units, as they are drawn.
+
+        By length, a trajectory counts once for each of its steps: in a replay buffer full of short
+        failures the 99 % quantile is then what good episodes earn, not the best failures.
+        """
+        order = np.argsort(self.dataset.returns, kind="stable")
+        drawn = np.cumsum(1.0 / self._inverse_weight[order], dtype=np.float64)
+        place = np.searchsorted(drawn, np.asarray(shares) * drawn[-1])
+        found = self.dataset.returns[order[np.minimum(place, len(order) - 1)]]
+        return tuple(map(float, found))
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the generator's state, JSON-serialisable; restoring it resumes exactly."""

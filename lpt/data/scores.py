@@ -1,8 +1,9 @@
 """Normalised scores: D4RL's reference returns, and where they hold.
 
-score = 100 (return - minimum) / (maximum - minimum), with D4RL's reference returns (FACTS 3; dense
-mazes: `d4rl/infos.py`). A reference holds for the environment it was measured in; elsewhere there
-is no score, and the label says so.
+score = 100 (return - minimum) / (maximum - minimum), with D4RL's reference returns
+(`d4rl/infos.py`). A reference holds for the environment it was measured in. In a successor of it
+(MuJoCo's v5, gymnasium-robotics) there is a score, labelled as not D4RL's; elsewhere there is none,
+and the label says so.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class ScoreReference:
         minimum: return that scores 0 (a random policy).
         maximum: return that scores 100.
         env_ids: environments in which these returns hold.
+        measured: where they were measured, in words.
+        near_ids: successors of those environments, in which scores are not D4RL's metric.
         ceiling: practical ceiling, raw return, where one was measured.
         note: what a reader of the score must know.
     """
@@ -32,6 +35,8 @@ class ScoreReference:
     minimum: float
     maximum: float
     env_ids: tuple[str, ...]
+    measured: str = ""
+    near_ids: tuple[str, ...] = ()
     ceiling: float | None = None
     note: str = ""
 
@@ -39,11 +44,15 @@ class ScoreReference:
         """Returns the score of raw `returns`, of any shape."""
         return 100.0 * (np.asarray(returns, float) - self.minimum) / (self.maximum - self.minimum)
 
-    def describe(self) -> str:
-        """Returns one line to print beside a score."""
+    def describe(self, env_id: str | None = None) -> str:
+        """Returns one line to print beside a score earned in `env_id`; None: in the right one."""
         text = f"D4RL reference {self.name}: 0 = {self.minimum:g}, 100 = {self.maximum:g}"
         if self.ceiling is not None:
             text += f"; practical ceiling {self.score(self.ceiling):.1f} (return {self.ceiling:g})"
+        if env_id in self.near_ids:
+            text += f"; NOT D4RL's metric: valid in {self.measured}, evaluated in {env_id}"
+        elif self.measured:
+            text += f"; measured in {self.measured}"
         return f"{text}; {self.note}" if self.note else text
 
 
@@ -55,11 +64,14 @@ class NormalizedScore:
         scores: `[episodes]`, or None without a reference.
         label: the reference used, or why there is none; always to be printed.
         reference: the reference used.
+        exact: whether this is D4RL's metric. False where there is a score all the same: tables mark
+            it, and keep it out of rows of exact ones.
     """
 
     scores: np.ndarray | None
     label: str
     reference: ScoreReference | None
+    exact: bool = True
 
     @property
     def mean(self) -> float | None:
@@ -89,9 +101,33 @@ def _mujoco(name: str, env: str, minimum: float, maximum: float) -> ScoreReferen
         minimum=minimum,
         maximum=maximum,
         env_ids=tuple(f"{env}-v{version}" for version in (2, 3, 4)),
-        note="measured in v2; v4 is the closest living environment, v5 differs",
+        measured="v2 (v4 is the closest living one)",
+        near_ids=(f"{env}-v5",),
     )
 
+
+def _robotics(
+    name: str, maximum: float, env_ids: tuple[str, ...], near: tuple[str, ...], note: str
+) -> ScoreReference:
+    return ScoreReference(
+        name=name,
+        minimum=0.0,
+        maximum=maximum,
+        env_ids=env_ids,
+        measured="D4RL's own environment (mujoco-py)",
+        near_ids=tuple(prefix + env for env in near for prefix in ("gymnasium_robotics:", "")),
+        note=note,
+    )
+
+
+_ANTMAZES = (
+    "umaze",
+    "umaze-diverse",
+    "medium-play",
+    "medium-diverse",
+    "large-play",
+    "large-diverse",
+)
 
 REFERENCES: dict[str, ScoreReference] = {
     reference.name: reference
@@ -106,28 +142,19 @@ REFERENCES: dict[str, ScoreReference] = {
         _mujoco("hopper", "Hopper", -20.272305, 3234.3),
         _mujoco("walker2d", "Walker2d", 1.629008, 4592.3),
         _mujoco("ant", "Ant", -325.6, 3879.7),
-        ScoreReference(
-            name="antmaze",
-            minimum=0.0,
-            maximum=1.0,
-            env_ids=tuple(
-                f"antmaze-{maze}-v{version}"
-                for version in (0, 2)
-                for maze in (
-                    "umaze",
-                    "umaze-diverse",
-                    "medium-play",
-                    "medium-diverse",
-                    "large-play",
-                    "large-diverse",
-                )
-            ),
+        _robotics(
+            "antmaze",
+            1.0,
+            tuple(f"antmaze-{maze}-v{version}" for version in (0, 2) for maze in _ANTMAZES),
+            ("AntMaze_UMaze-v4", "AntMaze_UMaze-v5"),
+            "the share of episodes that reach the goal, where they end there",
         ),
-        ScoreReference(
-            name="kitchen",
-            minimum=0.0,
-            maximum=4.0,
-            env_ids=("kitchen-complete-v0", "kitchen-partial-v0", "kitchen-mixed-v0"),
+        _robotics(
+            "kitchen",
+            4.0,
+            tuple(f"kitchen-{data}-v0" for data in ("complete", "partial", "mixed")),
+            ("FrankaKitchen-v1",),
+            "the share of the four subtasks that is done",
         ),
     )
 }
@@ -154,21 +181,22 @@ def normalized_score(
         env_id: environment they were earned in; None trusts that it is the reference's.
 
     Returns:
-        Scores with the reference used, or None with the reason.
+        Scores with the reference used, or None with the reason. `exact` is False for scores that
+        are not D4RL's metric, since the environment is a successor of the right one.
     """
     reference = find_reference(task)
     if reference is None:
         label = f"no score: there is no D4RL reference for {task!r}; returns are raw"
-        return NormalizedScore(scores=None, label=label, reference=None)
-    if env_id is not None and env_id not in reference.env_ids:
+        return NormalizedScore(scores=None, label=label, reference=None, exact=False)
+    exact = env_id is None or env_id in reference.env_ids
+    if not exact and env_id not in reference.near_ids:
         label = (
             f"no score: D4RL's reference for {reference.name} holds in "
             f"{', '.join(reference.env_ids)}, not in {env_id}; returns are raw"
         )
-        return NormalizedScore(scores=None, label=label, reference=None)
-    label = reference.describe()
+        return NormalizedScore(scores=None, label=label, reference=None, exact=False)
+    label = reference.describe(env_id)
     if env_id is None:
         label += "; environment not stated"
-    return NormalizedScore(
-        scores=reference.score(np.asarray(returns)), label=label, reference=reference
-    )
+    scores = reference.score(np.asarray(returns))
+    return NormalizedScore(scores=scores, label=label, reference=reference, exact=exact)

@@ -13,9 +13,11 @@ from lpt.data.download import download_record
 from lpt.data.games import SUFFIXES as GAMES_SUFFIXES
 from lpt.data.games import is_games_path, read_games
 from lpt.data.minari_io import is_minari_id, read_minari
+from lpt.data.minari_remote import fetch_minari, is_local, remote
 from lpt.data.npz import read_npz
 from lpt.data.provenance import Provenance
 from lpt.data.resolve import Log, d4rl_folder, data_folder, regenerated_path, resolve
+from lpt.data.rewards import pay_once
 from lpt.data.tasks import TASKS, Task, find_task
 
 __all__ = ["SUFFIXES", "d4rl_folder", "data_folder", "load", "read_file", "regenerated_path"]
@@ -42,16 +44,19 @@ def load(
       else Minari's own data set of the same name if that is on this machine (`Task.minari_id`),
       else a file regenerated before, else the one shipped with the package (Connect Four), else
       downloads D4RL's file, else regenerates the data (Maze2D, MuJoCo, Connect Four) and keeps
-      them. `steps` or another `seed` than 0 ask for regenerated data: no Minari, no download;
+      them. `steps` or another `seed` than 0 ask for regenerated data: no Minari, no download.
+      Antmaze and kitchen are taken only from this machine;
     - `d4rl`: the D4RL file in `D4RL_DATASET_DIR` (default `~/.d4rl/datasets`), downloaded if
       absent, never regenerated. `LPT_D4RL_URL` names a mirror, `LPT_OFFLINE=1` forbids downloads;
     - `regenerated`: the file in `LPT_DATA_DIR` (default `~/.cache/lpt/datasets`), made if absent;
     - `shipped`: the file in the package;
-    - `minari`, where the first argument is a Minari id, or `minari:<id>`, or a Minari id;
+    - `minari`: the task's own set (`Task.minari_id`), or the first argument if that is an id;
+      `minari:<id>` or a Minari id: that one. Downloaded if absent, unless `LPT_OFFLINE=1`;
     - a path to an .npz, .hdf5, .h5, .games or .games.xz file.
 
     A known task gives the data its environment and, where the config has none, its horizon;
-    Minari data keep the environment of their own specification.
+    Minari data keep the environment of their own specification (antmaze and kitchen: that of the
+    task, and rewards that are paid once, `lpt.data.rewards`).
 
     Args:
         task_or_path: task such as `maze2d-umaze`, path, or Minari id.
@@ -78,8 +83,8 @@ def load(
         say(f"data: {name} from {source} (the path given)")
         place, kind = source, "npz" if source.lower().endswith(".npz") else "hdf5"
         kind = "games" if is_games_path(source) else kind
-    elif (minari_id := _minari_id(name, source)) is not None:
-        say(f"data: {name} from the local Minari data set {minari_id}")
+    elif (minari_id := _minari_id(task, name, source)) is not None:
+        _have_minari(name, minari_id, say)
         place, kind = minari_id, "minari"
     else:
         place, kind = resolve(_known(task, name, source), source, seed, steps, say)
@@ -88,6 +93,8 @@ def load(
     else:
         origin = _origin(task, kind, place)
         dataset = read_file(place, config, discrete=discrete, origin=origin)
+    if task is not None and task.most is not None:
+        dataset = _pay_once(dataset, task.most, say)
     _warn_of_another_task(task, dataset, say)
     dropped = dataset.provenance.details["dropped_short_trajectories"]
     if dropped:
@@ -122,9 +129,14 @@ def _read_minari(
 ) -> TrajectoryDataset:
     """Reads Minari data, to be evaluated where they were recorded, else in the task's environment.
 
-    Minari's own MuJoCo data are of v5, in which D4RL's scores do not hold.
+    Minari's own MuJoCo data are of v5, in which D4RL's scores do not hold. The environments that
+    antmaze and kitchen were recorded in never end and pay for as long as a goal lasts: the task
+    says how they are evaluated.
     """
     origin = None if task is None else Provenance("minari", task.name)
+    if task is not None and task.env_kwargs and minari_id == task.minari_id:
+        details = {"env_kwargs": task.env_kwargs}
+        origin = Provenance("minari", task.name, task.env_id, details=details)
     dataset = read_minari(minari_id, config, discrete=discrete, origin=origin)
     record = dataset.provenance
     if task is None or record.env_id is not None or record.id != task.name:
@@ -132,9 +144,34 @@ def _read_minari(
     return replace(dataset, provenance=replace(record, env_id=task.env_id))
 
 
+def _have_minari(name: str, minari_id: str, say: Log) -> None:
+    """Downloads a Minari data set that is not on this machine."""
+    if is_local(minari_id):
+        say(f"data: {name} from the local Minari data set {minari_id} (asked for)")
+        return
+    fetch_minari(minari_id)
+    say(f"data: {name} from the Minari data set {minari_id} (downloaded now from {remote()})")
+
+
+def _pay_once(dataset: TrajectoryDataset, most: float, say: Log) -> TrajectoryDataset:
+    paid = pay_once(dataset, most)
+    if paid is not dataset:
+        say(
+            f"data: rewards last as long as what was reached (returns up to "
+            f"{dataset.returns.max():g}): paid once, as in evaluation (up to {most:g})"
+        )
+    return paid
+
+
 def _warn_of_another_task(task: Task | None, dataset: TrajectoryDataset, say: Log) -> None:
     record = dataset.provenance
     if task is None or (record.id, record.env_id) == (task.name, task.env_id):
+        return
+    if record.env_id is None and not task.files_fit:
+        say(
+            f"data: NOT evaluated: {task.env_id} has other observations than D4RL's own "
+            f"environment; --data minari takes {task.minari_id}, which fits it"
+        )
         return
     what = f"this is {record.id}, not {task.name}" if record.id != task.name else "other data"
     say(
@@ -149,7 +186,7 @@ def _origin(task: Task | None, kind: str, place: str | Path) -> Provenance | Non
         return None
     record = download_record(Path(place).expanduser())
     details = {} if record is None else {"download": record}
-    return Provenance(kind, task.name, task.env_id, details=details)
+    return Provenance(kind, task.name, task.env_id if task.files_fit else None, details=details)
 
 
 def _is_path(source: str) -> bool:
@@ -158,12 +195,20 @@ def _is_path(source: str) -> bool:
     return named or (os.sep in source and Path(source).expanduser().is_file())
 
 
-def _minari_id(name: str, source: str) -> str | None:
-    if source == "minari":
-        return name
+def _minari_id(task: Task | None, name: str, source: str) -> str | None:
+    """Returns the Minari id that is asked for, None if another source is."""
     if source.startswith("minari:"):
         return source.removeprefix("minari:")
-    return source if is_minari_id(source) else None
+    if source != "minari":
+        return source if is_minari_id(source) else None
+    if task is None:
+        return name
+    if task.minari_id is None:
+        raise ValueError(
+            f"{task.name}: Minari has no data set of this name. Give the id of another one as "
+            "minari:<id>, or take source auto."
+        )
+    return task.minari_id
 
 
 def _known(task: Task | None, name: str, source: str) -> Task:
@@ -176,7 +221,7 @@ def _known(task: Task | None, name: str, source: str) -> Task:
         )
     if source not in ("auto", "d4rl", "regenerated", "shipped"):
         raise ValueError(
-            f"source {source!r}: expected auto, d4rl, regenerated, shipped, minari:<id>, or a path "
-            f"ending in {', '.join(SUFFIXES)}"
+            f"source {source!r}: expected auto, d4rl, minari, minari:<id>, regenerated, shipped, "
+            f"or a path ending in {', '.join(SUFFIXES)}"
         )
     return task

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from lpt.data.behaviour import has_recipe
+from lpt.data.d4rl_urls import d4rl_path
 from lpt_envs.connect_four.players import MIXTURES
 from lpt_envs.mazes import DEFAULT_HORIZON
 
@@ -29,6 +30,10 @@ class Task:
         games: games of the data set, where their number is fixed and not that of the steps.
         minari_id: Minari's own data set of the same robot and level, where there is one: recorded
             afresh in a newer environment, hence other data than D4RL's.
+        env_kwargs: what `env_id` is made with; where given, Minari's own set too is evaluated so.
+        most: largest return of an episode that pays once for each thing reached, then ends; data
+            that pay for as long as it lasts are relabelled (`lpt.data.rewards`). None: not so.
+        files_fit: whether policies trained on D4RL's files can act in `env_id`.
     """
 
     name: str
@@ -42,6 +47,9 @@ class Task:
     steps: int = 1_000_000
     games: int | None = None
     minari_id: str | None = None
+    env_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
+    most: float | None = None
+    files_fit: bool = True
 
     @property
     def behaviour(self) -> bool:
@@ -61,7 +69,14 @@ _MAZE_SIZES = {
 }
 _MUJOCO = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d", "ant": "Ant"}
 _MUJOCO_DATA = ("random", "medium", "medium-replay", "medium-expert", "expert")
-_REPLAY_STEPS = {"halfcheetah": 202_000, "hopper": 402_000, "walker2d": 302_000}  # FACTS 3
+_KITCHEN = {
+    "partial": ("microwave", "kettle", "light switch", "slide cabinet"),
+    "mixed": ("microwave", "kettle", "bottom burner", "light switch"),
+}
+# As Minari's data were recorded and D4RL evaluates: from one end of the U to the other. (The map
+# that Minari's antmaze sets name for evaluation is the mirror image of the one they come from.)
+_UMAZE = [[1, 1, 1, 1, 1], [1, "g", 0, 0, 1], [1, 1, 1, 0, 1], [1, "r", 0, 0, 1], [1, 1, 1, 1, 1]]
+_REPLAY_STEPS = {"halfcheetah": 202_000, "hopper": 402_000, "walker2d": 302_000}  # D4RL's own
 
 
 def _maze_task(size: str, evaluation: bool, dense: bool) -> Task:
@@ -82,7 +97,7 @@ def _maze_task(size: str, evaluation: bool, dense: bool) -> Task:
 
 
 def _mujoco_task(robot: str, data: str) -> Task:
-    # v4 is the closest living environment to mujoco-py's v2, which recorded the data (FACTS 3).
+    # v4 is the closest living environment to mujoco-py's v2, which recorded the data.
     name = f"{robot}-{data}"
     stem = f"{robot}_{data.replace('-', '_')}-v2.hdf5"
     steps = 2_000_000 if data == "medium-expert" else 1_000_000
@@ -97,6 +112,42 @@ def _mujoco_task(robot: str, data: str) -> Task:
         steps=steps,
         minari_id=f"mujoco/{robot}/{data}-v0" if data in ("medium", "expert") else None,
     )
+
+
+def _antmaze_task(maze: str) -> Task:
+    return _robotics_task(
+        name=f"antmaze-{maze}",
+        version=2,
+        env_id="gymnasium_robotics:AntMaze_UMaze-v4",
+        horizon=700,
+        minari_id=f"D4RL/antmaze/{maze}-v1",
+        env_kwargs={"maze_map": _UMAZE, "continuing_task": False},
+        most=1.0,
+    )
+
+
+def _kitchen_task(data: str) -> Task:
+    return _robotics_task(
+        name=f"kitchen-{data}",
+        version=0,
+        env_id="gymnasium_robotics:FrankaKitchen-v1",
+        horizon=280,
+        minari_id=f"D4RL/kitchen/{data}-v2",
+        env_kwargs={"tasks_to_complete": list(_KITCHEN[data])},
+        most=4.0,
+    )
+
+
+def _robotics_task(*, name: str, **options: Any) -> Task:
+    """Returns a task whose D4RL environment needs mujoco-py, and gymnasium-robotics' is another.
+
+    D4RL's ant has weaker motors (30 against 150 Nm), and D4RL's files hold other observations: 29
+    numbers (position, no goal) and 60 (no velocities), against 31 and 81 or 83 here, flattened from
+    dictionaries.
+    """
+    path = d4rl_path(name)
+    files = () if path is None else (path.rpartition("/")[2],)
+    return Task(name=name, files=files, files_fit=False, **options)
 
 
 def _connect_four_task(name: str, mixture: str) -> Task:
@@ -117,6 +168,8 @@ TASKS: dict[str, Task] = {
     for task in [
         *(_maze_task(s, e, d) for s in _MAZE_SIZES for e in (False, True) for d in (False, True)),
         *(_mujoco_task(robot, data) for robot in _MUJOCO for data in _MUJOCO_DATA),
+        *map(_antmaze_task, ("umaze", "umaze-diverse")),
+        *map(_kitchen_task, _KITCHEN),
         _connect_four_task("connect-four", "esper"),
         _connect_four_task("connect-four-gamble", "gamble"),
         _connect_four_task("connect-four-mixed", "mixed"),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 
@@ -21,3 +22,12 @@ def random_steps(lengths: list[int], *, discrete: bool = False, seed: int = 0) -
         "terminals": terminals,
         "timeouts": timeouts,
     }
+
+
+def stack(space: gym.Space, samples: list[Any]) -> Any:
+    """Elements of a space as Minari stores them: an array, or a dictionary or tuple of such."""
+    if isinstance(space, gym.spaces.Dict):
+        return {k: stack(s, [x[k] for x in samples]) for k, s in space.spaces.items()}
+    if isinstance(space, gym.spaces.Tuple):
+        return tuple(stack(s, [x[i] for x in samples]) for i, s in enumerate(space.spaces))
+    return np.array(samples)

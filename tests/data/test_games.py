@@ -243,7 +243,7 @@ def test_behaviour_figures():
 
 
 def test_the_shipped_mixture_behaves_as_published():
-    """FACTS 4: mean return +0.147 (.559 / .029 / .412), halves +0.90 and -0.60, 80.9k games."""
+    """Known: mean return +0.147 (.559 / .029 / .412), halves +0.90 and -0.60, 80.9k games."""
     record = read_behaviour(shipped_games("esper"))
     assert record["mean_return"] == pytest.approx(0.147, abs=0.01)
     for outcome, share in (("win", 0.559), ("draw", 0.029), ("loss", 0.412)):

@@ -2,6 +2,7 @@ import gymnasium as gym
 import minari
 import numpy as np
 import pytest
+from data_helpers import stack
 from minari.data_collector import EpisodeBuffer
 
 from lpt.data import DatasetConfig, Provenance, read_minari, write_minari
@@ -101,14 +102,6 @@ SPACES = {
     ),
     "tuple": gym.spaces.Tuple([gym.spaces.Discrete(3), gym.spaces.Box(0, 1, (2,))]),
 }
-
-
-def stack(space, samples):
-    if isinstance(space, gym.spaces.Dict):
-        return {k: stack(s, [x[k] for x in samples]) for k, s in space.spaces.items()}
-    if isinstance(space, gym.spaces.Tuple):
-        return tuple(stack(s, [x[i] for x in samples]) for i, s in enumerate(space.spaces))
-    return np.array(samples)
 
 
 @pytest.mark.parametrize("name", SPACES)

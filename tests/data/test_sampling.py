@@ -248,3 +248,16 @@ def test_how_often_a_trajectory_is_drawn(draw, share):
 def test_an_unknown_way_to_draw_is_refused():
     with pytest.raises(ValueError, match=r"sampler\.draw is 'best', expected length or uniform"):
         SamplerConfig(draw="best")
+
+
+def test_quantiles_of_the_returns_count_trajectories_as_they_are_drawn():
+    """Returns 0 (three trajectories of 1 step) and 1 (one of 7): 1 is the median by length only."""
+    lengths = [1, 1, 1, 7]
+    rewards = np.zeros(10)
+    rewards[-1] = 1.0
+    data = TrajectoryDataset.from_offsets(
+        np.zeros((10, 1)), np.zeros((10, 1)), rewards, np.concatenate([[0], np.cumsum(lengths)])
+    )
+    shares = (0.0, 0.29, 0.31, 0.5, 0.74, 0.76, 1.0)
+    assert sampler_of(data).return_quantiles(shares) == (0, 0, 1, 1, 1, 1, 1)
+    assert sampler_of(data, draw="uniform").return_quantiles(shares) == (0, 0, 0, 0, 0, 1, 1)

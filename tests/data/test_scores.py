@@ -46,13 +46,41 @@ def test_no_reference_is_never_silent(task):
 
 
 def test_a_reference_holds_only_in_its_environment():
-    assert normalized_score("hopper-medium", [1.0], "Hopper-v4").scores is not None
+    exact = normalized_score("hopper-medium", [1.0], "Hopper-v4")
+    assert exact.scores is not None and exact.exact
+    assert "measured in v2 (v4 is the closest living one)" in exact.label
     for task, env in [
-        ("hopper-medium", "Hopper-v5"),
+        ("hopper-medium", "HalfCheetah-v5"),
         ("maze2d-umaze", "gymnasium_robotics:PointMaze_UMaze-v3"),
         ("maze2d-umaze", "lpt_envs:lpt/Maze2D-umaze-eval-v1"),
-        ("kitchen-mixed", "FrankaKitchen-v1"),
+        ("antmaze-umaze", "gymnasium_robotics:AntMaze_Medium-v4"),
     ]:
         result = normalized_score(task, [1.0], env)
-        assert result.scores is None
+        assert result.scores is None and not result.exact
         assert "no score" in result.label and env in result.label
+
+
+@pytest.mark.parametrize("name", ["halfcheetah", "hopper", "walker2d", "ant"])
+def test_scores_in_v5_are_shown_and_said_not_to_be_d4rls(name):
+    env = find_reference(name).near_ids[0]
+    result = normalized_score(f"{name}-medium", [find_reference(name).maximum], env)
+    assert result.mean == pytest.approx(100) and not result.exact and env.endswith("-v5")
+    assert result.label.startswith(f"D4RL reference {name}: 0 = ")
+    assert result.label.endswith(
+        f"; NOT D4RL's metric: valid in v2 (v4 is the closest living one), evaluated in {env}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "env", "returns", "score"),
+    [
+        ("antmaze-umaze-diverse", "AntMaze_UMaze-v4", [0, 1, 1, 1], 75),
+        ("kitchen-mixed", "FrankaKitchen-v1", [3, 2], 62.5),
+    ],
+)
+def test_robotics_scores_hold_by_definition_in_another_environment(task, env, returns, score):
+    for env_id in (env, f"gymnasium_robotics:{env}"):
+        result = normalized_score(task, returns, env_id)
+        assert result.mean == score and not result.exact
+        where = f"valid in D4RL's own environment (mujoco-py), evaluated in {env_id}"
+        assert f"NOT D4RL's metric: {where}" in result.label

@@ -364,7 +364,7 @@ def test_eps_greedy_and_random_opponents_draw_uniform_open_columns():
         assert np.abs(share - expected).max() < 0.012
 
 
-# Known figures (FACTS 4), with the real solver
+# Known figures, with the real solver
 
 
 def specialised(seed):

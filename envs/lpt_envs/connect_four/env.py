@@ -1,4 +1,4 @@
-"""Connect Four as a gymnasium environment, after the ESPER protocol (FACTS 4)."""
+"""Connect Four as a gymnasium environment, after the ESPER protocol."""
 
 from __future__ import annotations
 

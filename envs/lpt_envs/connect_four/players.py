@@ -1,4 +1,4 @@
-"""The players whose games make the data sets, after ESPER's protocol (FACTS 4)."""
+"""The players whose games make the data sets, after ESPER's protocol."""
 
 from __future__ import annotations
 

@@ -1,0 +1,81 @@
+"""The return-to-go as an observation: the Decision Transformer's step-wise prompt (``dt``).
+
+``R_t = y - (r_0 + ... + r_{t-1})`` is appended to the observation, in data and in rollouts, so that
+model, sampler and policy need not know of it. It is the one baseline that needs rewards at test
+time: :class:`ReturnToGo` counts them. Chen et al. (2021), one token a step instead of three.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+
+from lpt.data import TrajectoryDataset
+
+
+def with_return_to_go(dataset: TrajectoryDataset) -> TrajectoryDataset:
+    """The data with ``R_t`` as the last entry of each observation, ``[S, obs + 1]``.
+
+    Raises:
+        ValueError: if observations are not standardised, so that raw returns would swamp them.
+    """
+    if not dataset.config.standardize_observations and np.abs(dataset.returns).max() > 10:
+        raise ValueError(
+            f"returns reach {np.abs(dataset.returns).max():g}, and "
+            "dataset.standardize_observations is off: the return-to-go is an observation here, "
+            "so turn it on"
+        )
+    earned = np.cumsum(dataset.rewards, dtype=np.float64)
+    before = np.concatenate(([0.0], earned))[:-1]
+    begin, lengths = dataset.offsets[:-1], dataset.lengths
+    to_go = np.repeat(dataset.returns + before[begin], lengths) - before
+    column = to_go.astype(np.float32)[:, None]
+    observations = np.concatenate((dataset.observations, column), axis=1)
+    observations.flags.writeable = False
+    return replace(dataset, observations=observations)
+
+
+class ReturnToGo(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
+    """Appends ``target - (rewards so far)`` to the observations of an environment."""
+
+    def __init__(self, env: gymnasium.Env, target: float) -> None:
+        """Wrap an environment.
+
+        Args:
+            env: with a vector (Box) of observations.
+            target: return asked for at the episode's start, raw units.
+
+        Raises:
+            ValueError: for other observations.
+        """
+        super().__init__(env)
+        space = env.observation_space
+        if not isinstance(space, Box) or len(space.shape) != 1:
+            raise ValueError(
+                f"observations are {space}; expected a vector: wrap the environment in "
+                "gymnasium.wrappers.FlattenObservation first"
+            )
+        self.target, self.to_go = target, target
+        low, high = (
+            np.append(end, sign * np.inf) for end, sign in ((space.low, -1), (space.high, 1))
+        )
+        self.observation_space = Box(low.astype(np.float32), high.astype(np.float32))
+
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        """Reset; the whole target is to go again."""
+        observation, info = self.env.reset(**kwargs)
+        self.to_go = self.target
+        return self._with_target(observation), info
+
+    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        """Step; the reward is subtracted from what is to go."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self.to_go -= float(reward)
+        return self._with_target(observation), reward, terminated, truncated, info
+
+    def _with_target(self, observation: Any) -> np.ndarray:
+        return np.append(np.asarray(observation, np.float32), np.float32(self.to_go))

@@ -1,0 +1,187 @@
+"""Markdown tables made from result files, nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lpt.data.scores import find_reference, normalized_score
+from lpt.report import bootstrap_interval, format_interval, iqm
+
+COLUMNS = {
+    "lpt": "LPT",
+    "lpt-ei": "LPT-EI",
+    "bc": "BC",
+    "bc-10": "10%BC",
+    "dt-final": "DT, final return",
+    "dt": "DT, step-wise",
+}
+"""Algorithms of the summary, in its order."""
+
+UNITS = {
+    "exact": "D4RL score",
+    "near": "score by D4RL's constants*, NOT D4RL's metric",
+    "raw": "return",
+}
+"""What a table's numbers are."""
+
+
+def read_results(results: Path | str = "results") -> list[dict[str, Any]]:
+    """Every ``seed<k>.json`` below a folder, in the order of their paths.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if one cannot be read or lacks a field.
+    """
+    paths = sorted(Path(results).glob("**/seed*.json"))
+    if not paths:
+        raise FileNotFoundError(f"no results/<task>/<algorithm>/seed<k>.json below {results}")
+    records = []
+    for path in paths:
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            needed = ("task", "algorithm", "seed", "data", "last")
+            missing = [name for name in needed if record.get(name) is None]
+        except ValueError as error:
+            raise ValueError(f"{path} is not JSON ({error}): write it again by lpt-eval") from error
+        if missing:
+            raise ValueError(f"{path} lacks {', '.join(missing)}: write it again")
+        records.append(record)
+    return records
+
+
+def markdown_table(records: list[dict[str, Any]]) -> str:
+    """The results tables: mean over seeds, its interval, and the best checkpoint apart.
+
+    One table for D4RL's scores, one for scores by D4RL's constants in other environments (which
+    are not D4RL's metric), one for raw returns. ``±`` is the standard deviation over seeds; the
+    interval bootstraps seeds and episodes.
+    """
+    tables = []
+    for kind in UNITS:
+        found = (
+            _markdown_row(*key, group)
+            for key, group in _grouped(records).items()
+            if _kind(group) == kind
+        )
+        if rows := list(found):
+            tables.append("\n".join((*_markdown_head(kind), *rows)))
+    return "\n\n".join(tables) + "\n"
+
+
+def _grouped(records: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Runs that belong in one row: one task in one environment, one algorithm."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in records:
+        task = record["task"]
+        if _kind([record]) == "near":
+            task += f" in {record['last']['env_id']}"
+        groups.setdefault((task, record["algorithm"]), []).append(record)
+    return groups
+
+
+def _kind(group: list[dict[str, Any]]) -> str:
+    """``exact``: D4RL's metric; ``near``: its constants in a successor environment; ``raw``."""
+    scored = [normalized_score(r["task"], [0.0], r["last"].get("env_id")) for r in group]
+    if any(score.scores is None for score in scored):
+        return "raw"
+    return "exact" if all(score.exact for score in scored) else "near"
+
+
+def _markdown_head(kind: str) -> tuple[str, str]:
+    columns = ["task", "algorithm", "target, w", "seeds x episodes", f"{UNITS[kind]}, last"]
+    columns += ["95 % interval", "IQM", "best checkpoint"]
+    columns += [*(["ceiling"] * (kind == "exact")), "data"]
+    return f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"
+
+
+def _markdown_row(task: str, algorithm: str, group: list[dict[str, Any]]) -> str:
+    last = [record["last"] for record in group]
+    kind = _kind(group)
+    runs = [_values(group, record) for record in last]
+    digits = _digits(kind, runs)
+    best = [_values(group, r["best"]).mean() for r in group if r.get("best")]
+    episodes = sorted({len(run) for run in runs})
+    asked = sorted({f"{r['target']:g}, {r['weight']:g}" for r in last})
+    cells = [
+        task,
+        algorithm,
+        "; ".join(asked),
+        f"{len(runs)} x {'/'.join(map(str, episodes))}",
+        _spread([run.mean() for run in runs], digits),
+        format_interval(bootstrap_interval(runs), digits),
+        f"{np.mean([iqm(run) for run in runs]):.{digits}f}",
+        _spread(best, digits) if best else "",
+    ]
+    if kind == "exact":
+        reference = find_reference(group[0]["task"])
+        ceiling = None if reference is None else reference.ceiling
+        cells.append("" if ceiling is None else f"{reference.score(ceiling):.0f}")  # type: ignore[union-attr]
+    cells.append(", ".join(sorted({str(r["data"].get("source")) for r in group})))
+    return f"| {' | '.join(cells)} |"
+
+
+def _spread(means: list[Any], digits: int) -> str:
+    spread = f" ± {np.std(means, ddof=1):.{digits}f}" if len(means) > 1 else ""
+    return f"{np.mean(means):.{digits}f}{spread}"
+
+
+def summary_table(
+    records: list[dict[str, Any]], data_returns: dict[str, dict[str, float]] | None = None
+) -> str:
+    """One row a task, one column an algorithm: mean of the last checkpoint over seeds and episodes.
+
+    Scores where D4RL's reference holds, with ``*`` where only its constants are used, raw returns
+    elsewhere; ``±`` is the standard deviation over
+    seeds, in parentheses their number. Variants with a label are left out.
+
+    Args:
+        records: of :func:`read_results`.
+        data_returns: raw ``mean``, ``p90`` and ``best`` return of tasks' data, for a last column.
+    """
+    tasks: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for (task, algorithm), group in _grouped(records).items():
+        if algorithm in COLUMNS:
+            tasks.setdefault(task, {})[algorithm] = group
+    data = data_returns or {}
+    head = ["task", *COLUMNS.values(), *["data: mean / 90 % / best"] * bool(data)]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for task, algorithms in tasks.items():
+        cells = [_summary_cell(algorithms.get(name, [])) for name in COLUMNS]
+        if data:
+            cells.append(_data_cell(task, data.get(task)))
+        lines.append(f"| {' | '.join([task, *cells])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _summary_cell(group: list[dict[str, Any]]) -> str:
+    if not group:
+        return ""
+    kind = _kind(group)
+    runs = [_values(group, record["last"]) for record in group]
+    count = f" ({len(runs)})" if len(runs) > 1 else ""
+    return (
+        _spread([run.mean() for run in runs], _digits(kind, runs)) + "*" * (kind == "near") + count
+    )
+
+
+def _data_cell(task: str, returns: dict[str, float] | None) -> str:
+    reference = find_reference(task)
+    if returns is None or reference is None:
+        return ""
+    scores = (float(reference.score(returns[name])) for name in ("mean", "p90", "best"))
+    return " / ".join(f"{score:.1f}" for score in scores)
+
+
+def _values(group: list[dict[str, Any]], evaluation: dict[str, Any]) -> np.ndarray:
+    """Scores of an evaluation's episodes, or raw returns where there is no score for the group."""
+    returns = np.asarray(evaluation["returns"], float)
+    reference = None if _kind(group) == "raw" else find_reference(group[0]["task"])
+    return returns if reference is None else reference.score(returns)
+
+
+def _digits(kind: str, runs: list[np.ndarray]) -> int:
+    return 1 if kind != "raw" or max(np.abs(run).max() for run in runs) > 10 else 3

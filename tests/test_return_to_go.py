@@ -1,0 +1,89 @@
+"""The return-to-go is the same number in data and rollouts, and the policy obeys it."""
+
+from dataclasses import replace
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from small_policies import Corridor
+from test_training import train
+
+from lpt.baselines import training_data
+from lpt.data import DatasetConfig, TrajectoryDataset
+from lpt.return_to_go import ReturnToGo, with_return_to_go
+
+
+def two_trajectories(**config) -> TrajectoryDataset:
+    return TrajectoryDataset.from_offsets(
+        np.arange(10.0).reshape(5, 2),
+        np.zeros((5, 1)),
+        [1.0, 2.0, 4.0, 10.0, -3.0],
+        [0, 3, 5],
+        config=DatasetConfig(**config),
+    )
+
+
+def test_the_column_is_what_is_still_to_come():
+    data = with_return_to_go(two_trajectories())
+    np.testing.assert_array_equal(data.observations[:, :2], np.arange(10.0).reshape(5, 2))
+    np.testing.assert_array_equal(data.observations[:, 2], [7, 6, 4, 7, -3])
+    assert data.obs_dim == 3 and not data.observations.flags.writeable
+
+
+def test_held_returns_are_to_go_from_the_start():
+    data = with_return_to_go(two_trajectories(returns="held", horizon=4))
+    np.testing.assert_array_equal(data.returns, [11, 1])
+    np.testing.assert_array_equal(data.observations[:, 2], [11, 10, 8, 1, -9])
+
+
+def test_raw_returns_must_be_standardised():
+    with pytest.raises(ValueError, match=r"returns reach 70.*standardize_observations"):
+        raw = replace(two_trajectories(standardize_observations=False), returns=np.array([70.0]))
+        with_return_to_go(raw)
+
+
+def test_data_and_rollout_agree_on_a_recorded_episode():
+    env = ReturnToGo(gymnasium.make("Pendulum-v1", max_episode_steps=20), target=0.0)
+    observation, _ = env.reset(seed=3)
+    seen, plain, rewards = [observation], [], []
+    for _ in range(20):
+        observation, reward, *_ = env.step(np.array([0.5], np.float32))
+        seen.append(observation)
+        rewards.append(reward)
+    env.target = sum(rewards)
+    again = [env.reset(seed=3)[0], *(env.step(np.array([0.5], np.float32))[0] for _ in range(19))]
+    plain = np.stack(again)[:, :3]
+    data = with_return_to_go(
+        TrajectoryDataset.from_offsets(plain, np.zeros((20, 1)), rewards, [0, 20])
+    )
+    np.testing.assert_allclose(np.stack(again), data.observations, rtol=1e-5, atol=1e-4)
+
+
+def test_the_wrapper_has_fitting_spaces_and_starts_anew_at_each_reset():
+    env = ReturnToGo(Corridor(), target=9.0)
+    assert env.observation_space.shape == (5,)
+    for _ in range(2):
+        assert env.reset(seed=1)[0][-1] == 9.0
+        assert env.step(env.action_space.sample())[0][-1] == 8.0
+    dictionary = gymnasium.spaces.Dict({"a": gymnasium.spaces.Box(-1, 1, (2,))})
+    env.env.observation_space = dictionary
+    with pytest.raises(ValueError, match="FlattenObservation"):
+        ReturnToGo(env.env, 1.0)
+
+
+def test_the_policy_does_what_earns_what_is_to_go(make_config, two_behaviours):
+    """The players earn +1 and -1 and push up or down: the return-to-go tells what to push."""
+    config = make_config(algorithm="dt", steps=150, training={"average": 0, "learning_rate": 1e-2})
+    data = training_data("dt", two_behaviours)
+    model = train(config, data, 150).model.eval()
+
+    def push(to_go: float) -> float:
+        state = torch.tensor([[0.0, 0.0, (to_go - data.observation_mean[2])]])
+        state[:, 2] /= float(data.observation_std[2])
+        with torch.no_grad():
+            cache = model.begin(model.prompt(torch.zeros(1)))
+            return float(model.step(cache, state, torch.zeros(1, 1)).mode())
+
+    assert push(1.0) == pytest.approx(0.4, abs=0.15)
+    assert push(-1.0) == pytest.approx(-0.4, abs=0.15)

@@ -1,0 +1,70 @@
+"""The Markdown tables are made from the result files and say what is in them."""
+
+import pytest
+from small_policies import make_metadata
+from test_report import make_evaluation
+
+from lpt.report import save_result
+from lpt.tables import markdown_table, read_results, summary_table
+
+
+def test_table_is_made_from_the_files(tmp_path):
+    for seed, level in enumerate((92.855, 161.86)):
+        evaluation = make_evaluation([level - 10, level + 10])
+        save_result(tmp_path, make_metadata(seed=seed), "lpt", evaluation, evaluation)
+    mine = make_metadata(task="corridor", env_id="my:Corridor-v0", seed=0)
+    evaluation = make_evaluation([5.0, 6.0], task="corridor", env_id="my:Corridor-v0")
+    save_result(tmp_path, mine, "bc", evaluation)
+    scored, raw = (
+        table.splitlines() for table in markdown_table(read_results(tmp_path)).split("\n\n")
+    )
+    for table in (scored, raw):
+        assert len(table) == 3 and len({line.count("|") for line in table}) == 1
+    assert "D4RL score, last" in scored[0] and "return, last" in raw[0]
+    assert "| maze2d-umaze | lpt | 165, 1 | 2 x 2 | 75.0 ± 35.4 |" in scored[2]
+    assert "| 144 |" in scored[2]
+    assert "| corridor | bc |" in raw[2] and "| 5.500 |" in raw[2]
+
+
+def test_unreadable_results_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no results/<task>/<algorithm>"):
+        read_results(tmp_path)
+    (tmp_path / "seed0.json").write_text("{")
+    with pytest.raises(ValueError, match=r"seed0.json is not JSON"):
+        read_results(tmp_path)
+    (tmp_path / "seed0.json").write_text('{"task": "a", "data": {}}')
+    with pytest.raises(ValueError, match=r"seed0.json lacks algorithm, seed, last"):
+        read_results(tmp_path)
+
+
+def test_summary_has_a_row_a_task_and_a_column_an_algorithm(tmp_path):
+    for seed, level in enumerate((92.855, 161.86)):
+        save_result(tmp_path, make_metadata(seed=seed), "lpt", make_evaluation([level, level]))
+    save_result(tmp_path, make_metadata(), "bc-10", make_evaluation([23.85]))
+    save_result(tmp_path, make_metadata(), "bc-10-wide", make_evaluation([99.0]))
+    mine = make_metadata(task="corridor", env_id="my:Corridor-v0", seed=0)
+    evaluation = make_evaluation([5.0, 6.0], task="corridor", env_id="my:Corridor-v0")
+    save_result(tmp_path, mine, "dt", evaluation)
+    records = read_results(tmp_path)
+    head, _, corridor, maze = summary_table(records).splitlines()
+    assert head == "| task | LPT | LPT-EI | BC | 10%BC | DT, final return | DT, step-wise |"
+    assert corridor == "| corridor |  |  |  |  |  | 5.500 |"
+    assert maze == "| maze2d-umaze | 75.0 ± 35.4 (2) |  |  | 0.0 |  |  |"
+    data = {"maze2d-umaze": {"mean": 23.85, "p90": 92.855, "best": 161.86}}
+    head, _, corridor, maze = summary_table(records, data).splitlines()
+    assert head.endswith("| data: mean / 90 % / best |")
+    assert corridor.endswith("| 5.500 |  |") and maze.endswith("|  | 0.0 / 50.0 / 100.0 |")
+
+
+def test_scores_in_v5_stand_in_a_table_of_their_own(tmp_path):
+    for env_id in ("Hopper-v4", "Hopper-v5"):
+        evaluation = make_evaluation([3234.3], task="hopper-medium", env_id=env_id)
+        metadata = make_metadata(task="hopper-medium", env_id=env_id)
+        save_result(tmp_path / env_id, metadata, "bc", evaluation)
+    records = read_results(tmp_path)
+    exact, near = (table.splitlines() for table in markdown_table(records).split("\n\n"))
+    assert "| hopper-medium | bc |" in exact[2] and "| 100.0 |" in exact[2]
+    assert "NOT D4RL's metric" in near[0] and "| hopper-medium in Hopper-v5 | bc |" in near[2]
+    summary = summary_table(records).splitlines()
+    assert summary[2].startswith("| hopper-medium |  |  | 100.0 |")
+    assert summary[3].startswith("| hopper-medium in Hopper-v5 |  |  | 100.0* |")
