@@ -4,6 +4,7 @@ python scripts/figures.py table --into docs/results.md
 python scripts/figures.py table --summary --into README.md
 python scripts/figures.py data results/data/mujoco.json hopper-medium hopper-medium-replay
 python scripts/figures.py curves docs/curve.png runs/maze2d-umaze/amortised-seed*
+python scripts/figures.py sweeps docs/sweeps.png results/hopper-medium-replay/*/sweep.json
 python scripts/figures.py plan-space docs/plans.png runs/maze2d-umaze/amortised-seed0
 """
 
@@ -17,15 +18,16 @@ from typing import Annotated
 
 import numpy as np
 import tyro
+from matplotlib.figure import Figure
 
 from lpt.checkpoint import load_policy_files
 from lpt.data import load
 from lpt.data.scores import find_reference
 from lpt.plan_space import plan_space_figure
-from lpt.plots import curves_figure, save_figure
+from lpt.plots import colours_of, curves_figure, finish, save_figure
 from lpt.policy import LPTPolicy
 from lpt.report import write_json
-from lpt.tables import markdown_table, read_results, summary_table
+from lpt.tables import COLUMNS, markdown_table, read_results, summary_table
 
 BEGIN, END = "<!-- results: made by scripts/figures.py table -->", "<!-- end of results -->"
 
@@ -106,6 +108,36 @@ def curves(
     print(save_figure(curves_figure(names, lines, title or task), out))
 
 
+def sweeps(
+    out: tyro.conf.Positional[Path],
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    title: str | None = None,
+) -> None:
+    """Return earned against return asked for, one line a file, with 95 % intervals.
+
+    Args:
+        out: figure to write.
+        files: written by lpt-eval --sweep --out.
+        title: title; unset: the task.
+    """
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+    if missing := [str(p) for p, r in zip(files, records, strict=True) if not r.get("sweep")]:
+        raise ValueError(f"no sweep in {', '.join(missing)}: write them by lpt-eval --sweep --out")
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for record, colour in zip(records, colours_of(len(records)), strict=True):
+        points = sorted(record["sweep"], key=lambda point: point["target"])
+        targets = [point["target"] for point in points]
+        low, high = np.array([point["ci95"] for point in points]).T
+        label = COLUMNS.get(record["algorithm"], record["algorithm"])
+        axes.fill_between(targets, low, high, color=colour, alpha=0.15, lw=0)
+        means = [point["mean"] for point in points]
+        axes.plot(targets, means, "o-", ms=4, color=colour, label=label)
+    axes.plot(targets, targets, color="#a0aec0", lw=1, label="asked", zorder=0)
+    axes.set(xlabel="target return", ylabel="return", title=title or records[0]["task"])
+    print(save_figure(finish(figure, axes), out))
+
+
 def plan_space(
     out: tyro.conf.Positional[Path],
     run: tyro.conf.Positional[Path],
@@ -139,7 +171,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     try:
         tyro.extras.subcommand_cli_from_dict(
-            {"table": table, "data": data, "curves": curves, "plan-space": plan_space},
+            {
+                "table": table,
+                "data": data,
+                "curves": curves,
+                "sweeps": sweeps,
+                "plan-space": plan_space,
+            },
             args=arguments,
             description=__doc__,
         )

@@ -169,6 +169,31 @@ def test_figures_script(run, tmp_path, capsys):
     text = readme.read_text()
     assert "| maze2d-umaze | lpt-ei | 40, 5 | 1 x 2 |" in text and "old" not in text
     assert text.startswith("before\n") and text.endswith("after\n")
+    assert figures("table", "--summary", "--results", tmp_path / "results", "--into", readme) == 0
+    assert "| task | LPT | LPT-EI |" in readme.read_text()
+    swept, plain = tmp_path / "sweep.json", tmp_path / "results/t/lpt-ei/seed3.json"
+    main([str(run), "--episodes", "2", "--sweep", "--out", str(swept)])
+    assert figures("sweeps", tmp_path / "sweeps.png", swept, swept) == 0
+    assert is_drawn(tmp_path / "sweeps.png")
     capsys.readouterr()
+    assert figures("sweeps", tmp_path / "none.png", plain) == 2
+    assert "lpt-eval --sweep --out" in capsys.readouterr().err
     assert figures("table", "--results", tmp_path / "nothing") == 2
     assert capsys.readouterr().err.startswith("figures: no results")
+
+
+def test_figures_script_sums_up_data(tmp_path):
+    """The numbers of a known file: returns 1 to 10, one step each."""
+    spec = importlib.util.spec_from_file_location("figures", FIGURES)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    rows = {"observations": np.zeros((10, 4)), "actions": np.zeros((10, 2))}
+    ends = {"rewards": np.arange(1.0, 11.0), "terminals": np.ones(10), "timeouts": np.zeros(10)}
+    np.savez(tmp_path / "mine.npz", **rows, **ends)
+    path = tmp_path / "data.json"
+    source = str(tmp_path / "mine.npz")
+    assert script.main(["data", str(path), "maze2d-umaze", "--source", source]) == 0
+    found = json.loads(path.read_text())["maze2d-umaze"]
+    assert (found["mean"], found["p90"], found["best"]) == (5.5, pytest.approx(9.1), 10.0)
+    assert (found["trajectories"], found["steps"]) == (10, 10)
