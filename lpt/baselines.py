@@ -94,7 +94,8 @@ def training_data(algorithm: Algorithm, dataset: TrajectoryDataset) -> Trajector
 def fitting_sampler(config: SamplerConfig, dataset: TrajectoryDataset) -> SamplerConfig:
     """The sampler's settings for a data set of fewer trajectories than a batch has (``bc-10``).
 
-    The same number of segments is taken from the trajectories there are.
+    The same number of segments is taken from the trajectories there are; where trajectories are
+    read whole, there are fewer of them.
     """
     count, asked = len(dataset), config.batch_trajectories
     if asked <= count:

@@ -13,10 +13,18 @@ from gymnasium import spaces
 from lpt.model import Spaces
 
 Group = TypeVar("Group")
+LARGEST_TARGET = 1e12
+"""Larger returns are a slip of the pen, and overflow where they are squared."""
 
 
-def observation_rows(observation: Any, size: int, task: str) -> np.ndarray:
+def observation_rows(observation: Any, size: int, task: str, hint: str = "") -> np.ndarray:
     """Observations ``[size]`` or ``[n, size]`` as ``[n, size]`` float32.
+
+    Args:
+        observation: what the policy was given.
+        size: numbers that the model takes.
+        task: the policy's, for the error.
+        hint: ends the error of a wrong shape.
 
     Raises:
         ValueError: for anything else; names the mistake and the mend.
@@ -36,7 +44,7 @@ def observation_rows(observation: Any, size: int, task: str) -> np.ndarray:
     if array.ndim not in (1, 2) or array.shape[-1] != size:
         raise ValueError(
             f"observation has shape {array.shape}; expected ({size},) or (n, {size}), as in "
-            f"the training data of {task}"
+            f"the training data of {task}{hint}"
         )
     array = np.atleast_2d(array)
     if not np.isfinite(array).all():
@@ -80,8 +88,11 @@ def finite_target(target: float) -> float:
     Raises:
         ValueError: if it is not finite.
     """
-    if not np.isfinite(target):
-        raise ValueError(f"target={target} must be a finite return in the task's raw units")
+    if not abs(target) <= LARGEST_TARGET:
+        raise ValueError(
+            f"target={target} must be a finite return in the task's raw units, {LARGEST_TARGET:g} "
+            "at most"
+        )
     return float(target)
 
 

@@ -127,6 +127,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a run without updates or a label that is no part of a file name."""
+        if ".." in self.env or self.env.startswith("/"):
+            raise ValueError(f"--env {self.env!r} becomes a folder's name: leave out '..' and '/'")
         if self.steps < 1:
             raise ValueError(f"--steps {self.steps}: a run needs at least one update")
         if not re.fullmatch(r"[\w.-]*", self.label) or ".." in self.label:

@@ -152,7 +152,7 @@ def evaluate(
         lengths=np.concatenate([r.lengths for r in rollouts]),
         successes=None if np.isnan(successes).any() else successes.astype(bool),
         target=policy.target if target is None else float(target),
-        weight=policy.planning.weight if weight is None else float(weight),
+        weight=used_weight(policy, weight),
         deterministic=deterministic,
         seed=seed,
         predicted_return=float(policy.predicted_returns(plan).mean()),
@@ -283,10 +283,21 @@ def environment_for(
     if callable(env):
         made = env()
     else:
-        made = make_environment(env, **environment_kwargs(policy.metadata, env), **options)
+        made = make_environment(env, **{**environment_kwargs(policy.metadata, env), **options})
     if policy.metadata.algorithm != "dt":
         return made
-    return ReturnToGo(made, policy.target if target is None else target)
+    asked = policy.target if target is None else target
+    if isinstance(made, ReturnToGo):  # the caller's own
+        made.target = asked
+        return made
+    return ReturnToGo(made, asked)
+
+
+def used_weight(policy: LPTPolicy, weight: float | None) -> float:
+    """The planning weight w that an evaluation has used; 1 for baselines, which infer nothing."""
+    if policy.metadata.algorithm != "lpt":
+        return 1.0
+    return policy.planning.weight if weight is None else float(weight)
 
 
 def _chunks(z: Tensor, seed: int, size: int) -> Iterator[tuple[Tensor, range]]:

@@ -70,6 +70,8 @@ class ModelConfig:
         for name in (*sizes, "action_std", "return_std"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"model.{name}={getattr(self, name)} must be positive, finite")
+        if self.remembered_plans < 0:
+            raise ValueError(f"model.remembered_plans={self.remembered_plans} must be 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

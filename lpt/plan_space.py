@@ -56,7 +56,7 @@ def plan_space_figure(
     plans = [policy.plan(target, per_target, weight) for target in targets]
     z = torch.cat([plan.z for plan in plans])
     predicted = np.concatenate([policy.predicted_returns(plan) for plan in plans])
-    paths, returns = _from_one_start(policy, z, env_id, seed)
+    paths, returns = _from_one_start(policy, z, asked, env_id, seed)
     maze = maze_of(env_id, **environment_kwargs(policy.metadata, env_id))
     norm = Normalize(min(targets), max(targets))
     colours = RISING(norm(asked))
@@ -80,10 +80,10 @@ def plan_space_figure(
 
 
 def _from_one_start(
-    policy: LPTPolicy, z: Tensor, env_id: str, seed: int
+    policy: LPTPolicy, z: Tensor, asked: np.ndarray, env_id: str, seed: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Each plan's trajectory and return, every environment reset alike."""
-    environments = [environment_for(policy, env_id) for _ in range(len(z))]
+    environments = [environment_for(policy, env_id, float(target)) for target in asked]
     try:
         check_spaces(environments[0], policy.spaces, policy.metadata.task)
         rollout = roll_out(policy, z, environments, [seed] * len(z), record=True)

@@ -138,8 +138,11 @@ def _draw_again(
     plans = model.aggregated_plans()
     with torch.no_grad():
         predicted = model.predicted_return(model.plan_from_noise(plans))
-    error = (targets[:, None] - predicted) / model.config.return_std  # [B, S]
-    chances = (-0.5 * weight * error.square()).softmax(-1)
+    # Squared errors above the least one, factored: exact for a target of any size in float32.
+    asked = targets[:, None]
+    nearest = predicted[(asked - predicted).abs().argmin(-1)][:, None]
+    excess = (predicted - nearest) * (predicted + nearest - 2 * asked)  # [B, S]
+    chances = (-0.5 * weight / model.config.return_std**2 * excess).softmax(-1)
     return plans[torch.multinomial(chances, 1, generator=generator)[:, 0]]
 
 

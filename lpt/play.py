@@ -138,6 +138,11 @@ def check_policy(policy: LPTPolicy) -> None:
         ValueError: if it was trained on other observations or actions; says which.
     """
     spaces = policy.metadata.spaces
+    if policy.metadata.algorithm == "dt":
+        raise ValueError(
+            "a policy of --algorithm dt needs its return-to-go at every step, which lpt-play does not "
+            "keep: give a run of another algorithm"
+        )
     wanted = (OBSERVATIONS, COLUMNS, True)
     if (spaces.observation_dim, spaces.action_dim, spaces.discrete) != wanted:
         kind = "discrete actions" if spaces.discrete else "continuous action dimensions"

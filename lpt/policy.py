@@ -8,7 +8,9 @@ Stateful, for a loop of one's own::
 
 or stateless, with stable-baselines3's ``predict`` contract, for one or many environments at once.
 No reward, return-to-go or data set is needed at test time: the plan is inferred from a target
-return before the first step, and statistics come from the checkpoint.
+return before the first step, and statistics come from the checkpoint. The one exception is the
+baseline ``dt``: its environment must be wrapped in :class:`lpt.return_to_go.ReturnToGo`, which also
+holds its target.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ from lpt.metadata import PolicyMetadata
 from lpt.model import ModelConfig, RolloutCache
 from lpt.planning import Plan, PlanningConfig
 from lpt.planning import plan as infer_plan
+
+WRAP = "; the algorithm dt needs its environment wrapped in lpt.return_to_go.ReturnToGo"
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +234,8 @@ class LPTPolicy:
         self, observation: Any, state: PolicyState | None, episode_start: Any
     ) -> tuple[ActionDistribution, RolloutCache]:
         """Action distributions of the next step of every row, and a cache that has seen it."""
-        array = observation_rows(observation, self.spaces.observation_dim, self.metadata.task)
+        hint = WRAP if self.metadata.algorithm == "dt" else ""
+        array = observation_rows(observation, self.spaces.observation_dim, self.metadata.task, hint)
         if state is None:
             with torch.inference_mode(False), torch.enable_grad():
                 state = self.begin(self.plan(n=len(array)).z)

@@ -15,12 +15,16 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from lpt.data import TrajectoryDataset
+from lpt.data.blocks import empty_beside, release, trajectory_blocks
 
 
 def with_return_to_go(dataset: TrajectoryDataset) -> TrajectoryDataset:
     """The data with ``R_t`` as the last entry of each observation, ``[S, obs + 1]``.
 
+    This copies the observations; those of a converted folder go to a temporary file in it.
+
     Raises:
+        OSError: if there is no room for that file.
         ValueError: if observations are not standardised, so that raw returns would swamp them.
     """
     if not dataset.config.standardize_observations and np.abs(dataset.returns).max() > 10:
@@ -29,12 +33,18 @@ def with_return_to_go(dataset: TrajectoryDataset) -> TrajectoryDataset:
             "dataset.standardize_observations is off: the return-to-go is an observation here, "
             "so turn it on"
         )
-    earned = np.cumsum(dataset.rewards, dtype=np.float64)
-    before = np.concatenate(([0.0], earned))[:-1]
-    begin, lengths = dataset.offsets[:-1], dataset.lengths
-    to_go = np.repeat(dataset.returns + before[begin], lengths) - before
-    column = to_go.astype(np.float32)[:, None]
-    observations = np.concatenate((dataset.observations, column), axis=1)
+    shape = (dataset.num_steps, dataset.obs_dim + 1)
+    observations = empty_beside(dataset.observations, shape, np.float32)
+    earned = 0.0
+    for part in trajectory_blocks(dataset.offsets):
+        first, end = dataset.offsets[part.start], dataset.offsets[part.stop]
+        running = np.cumsum(np.append(earned, dataset.rewards[first:end]), dtype=np.float64)
+        before, earned = running[:-1], running[-1]
+        begin = dataset.offsets[part] - first
+        to_go = np.repeat(dataset.returns[part] + before[begin], dataset.lengths[part]) - before
+        observations[first:end, :-1] = dataset.observations[first:end]
+        observations[first:end, -1] = to_go
+        release(dataset.observations, dataset.rewards, observations)
     observations.flags.writeable = False
     return replace(dataset, observations=observations)
 

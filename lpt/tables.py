@@ -73,14 +73,29 @@ def markdown_table(records: list[dict[str, Any]]) -> str:
 
 
 def _grouped(records: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Runs that belong in one row: one task in one environment, one algorithm."""
+    """Runs that belong in one row: a task in one environment, data of one source, one algorithm.
+
+    The task's name says which, where it would not be clear.
+    """
+    environments: dict[str, set[str | None]] = {}
+    sources: dict[str, set[str]] = {}
+    for record in records:
+        environments.setdefault(record["task"], set()).add(record["last"].get("env_id"))
+        sources.setdefault(record["task"], set()).add(_source(record))
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for record in records:
-        task = record["task"]
-        if _kind([record]) == "near":
-            task += f" in {record['last']['env_id']}"
-        groups.setdefault((task, record["algorithm"]), []).append(record)
+        task, kind = record["task"], _kind([record])
+        name = task
+        if kind == "near" or (kind == "raw" and len(environments[task]) > 1):
+            name += f" in {record['last']['env_id']}"
+        if len(sources[task]) > 1:
+            name += f" ({_source(record)} data)"
+        groups.setdefault((name, record["algorithm"]), []).append(record)
     return groups
+
+
+def _source(record: dict[str, Any]) -> str:
+    return str(record["data"].get("source"))
 
 
 def _kind(group: list[dict[str, Any]]) -> str:
@@ -120,7 +135,7 @@ def _markdown_row(task: str, algorithm: str, group: list[dict[str, Any]]) -> str
         reference = find_reference(group[0]["task"])
         ceiling = None if reference is None else reference.ceiling
         cells.append("" if ceiling is None else f"{reference.score(ceiling):.0f}")  # type: ignore[union-attr]
-    cells.append(", ".join(sorted({str(r["data"].get("source")) for r in group})))
+    cells.append(_source(group[0]))
     return f"| {' | '.join(cells)} |"
 
 
@@ -130,17 +145,18 @@ def _spread(means: list[Any], digits: int) -> str:
 
 
 def summary_table(
-    records: list[dict[str, Any]], data_returns: dict[str, dict[str, float]] | None = None
+    records: list[dict[str, Any]], data_returns: dict[str, dict[str, Any]] | None = None
 ) -> str:
     """One row a task, one column an algorithm: mean of the last checkpoint over seeds and episodes.
 
     Scores where D4RL's reference holds, with ``*`` where only its constants are used, raw returns
-    elsewhere; ``±`` is the standard deviation over
-    seeds, in parentheses their number. Variants with a label are left out.
+    elsewhere; ``±`` is the standard deviation over seeds, in parentheses their number. Variants
+    with a label are left out.
 
     Args:
         records: of :func:`read_results`.
-        data_returns: raw ``mean``, ``p90`` and ``best`` return of tasks' data, for a last column.
+        data_returns: raw ``mean``, ``p90`` and ``best`` return of tasks' data and their
+            ``source``, for a last column, which is left empty beside results on other data.
     """
     tasks: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for (task, algorithm), group in _grouped(records).items():
@@ -152,7 +168,8 @@ def summary_table(
     for task, algorithms in tasks.items():
         cells = [_summary_cell(algorithms.get(name, [])) for name in COLUMNS]
         if data:
-            cells.append(_data_cell(task, data.get(task)))
+            record = next(iter(algorithms.values()))[0]
+            cells.append(_data_cell(record, data.get(record["task"])))
         lines.append(f"| {' | '.join([task, *cells])} |")
     return "\n".join(lines) + "\n"
 
@@ -168,9 +185,11 @@ def _summary_cell(group: list[dict[str, Any]]) -> str:
     )
 
 
-def _data_cell(task: str, returns: dict[str, float] | None) -> str:
-    reference = find_reference(task)
-    if returns is None or reference is None:
+def _data_cell(record: dict[str, Any], returns: dict[str, Any] | None) -> str:
+    reference = find_reference(record["task"])
+    if returns is None or reference is None or _kind([record]) != "exact":
+        return ""
+    if returns["source"] != _source(record):
         return ""
     scores = (float(reference.score(returns[name])) for name in ("mean", "p90", "best"))
     return " / ".join(f"{score:.1f}" for score in scores)

@@ -30,6 +30,8 @@ mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), 100).free()
 gl.free()
 """
 """Draws nothing, on a platform that may fail; run in a process of its own."""
+PATIENCE = 60.0
+"""Seconds that it may take; a second or two where it works."""
 
 
 def record_video(
@@ -115,7 +117,11 @@ def _draws(platform: str) -> bool:
     """Tried in another process: PyOpenGL stays with the first platform that it has loaded."""
     environment = {**os.environ, "MUJOCO_GL": platform}
     command = [sys.executable, "-c", PROBE.format(platform=platform)]
-    return subprocess.run(command, env=environment, capture_output=True).returncode == 0
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:  # a broken driver may hang
+        return False
+    return done.returncode == 0
 
 
 class _Film:

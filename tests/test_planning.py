@@ -200,6 +200,16 @@ def test_remembered_plans_are_drawn_in_proportion_to_the_likelihood_of_the_retur
     assert ((share - exact).abs() <= 5 * error).all()
 
 
+@pytest.mark.parametrize("target", [1e3, 1e12, 1e30])
+def test_a_target_beyond_every_remembered_plan_takes_the_nearest(make_model, target):
+    """The square of such a target swallows the plans' differences, or overflows, in float32."""
+    model, _ = remembering_model(make_model, [0.0, 1.0, 1.6, 2.5, 2.0])
+    settings = PlanningConfig(method="aggregated")
+    targets = torch.tensor([target, -target])
+    result = plan(model, targets, settings, torch.Generator().manual_seed(0))
+    assert result.predicted_return.tolist() == [2.5, 0.0]
+
+
 def test_the_newest_plans_are_remembered(make_model):
     model, plans = remembering_model(make_model, [float(i) for i in range(10)])
     kept = model.aggregated_plans()[:, 0, 0].sort().values

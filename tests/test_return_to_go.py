@@ -6,12 +6,18 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from small_policies import Corridor
+from small_policies import Corridor, make_metadata
 from test_training import train
 
-from lpt.baselines import training_data
+from lpt.baselines import build_model, training_data
 from lpt.data import DatasetConfig, TrajectoryDataset
+from lpt.evaluation import evaluate
+from lpt.model import ModelConfig, Spaces
+from lpt.plan_space import plan_space_figure
+from lpt.policy import LPTPolicy
 from lpt.return_to_go import ReturnToGo, with_return_to_go
+
+SPACES = Spaces(observation_dim=5, action_dim=2, discrete=False)
 
 
 def two_trajectories(**config) -> TrajectoryDataset:
@@ -35,6 +41,16 @@ def test_held_returns_are_to_go_from_the_start():
     data = with_return_to_go(two_trajectories(returns="held", horizon=4))
     np.testing.assert_array_equal(data.returns, [11, 1])
     np.testing.assert_array_equal(data.observations[:, 2], [11, 10, 8, 1, -9])
+
+
+def test_dropped_and_left_out_trajectories_leave_the_others_as_they_are():
+    arrays = (np.zeros((9, 1)), np.zeros((9, 1)), np.arange(1.0, 10.0), [0, 1, 4, 5, 7, 9])
+    whole = TrajectoryDataset.from_offsets(*arrays, config=DatasetConfig(min_length=2))
+    assert whole.returns.tolist() == [9, 13, 17]
+    column = with_return_to_go(whole).observations[:, 1]
+    np.testing.assert_array_equal(column, [9, 7, 4, 13, 7, 17, 9])
+    best = with_return_to_go(whole.best(0.67)).observations[:, 1]
+    np.testing.assert_array_equal(best, [13, 7, 17, 9])
 
 
 def test_raw_returns_must_be_standardised():
@@ -87,3 +103,36 @@ def test_the_policy_does_what_earns_what_is_to_go(make_config, two_behaviours):
 
     assert push(1.0) == pytest.approx(0.4, abs=0.15)
     assert push(-1.0) == pytest.approx(-0.4, abs=0.15)
+
+
+@pytest.fixture(scope="module")
+def policy():
+    model = build_model("dt", ModelConfig(width=8, heads=2, layers=1, context=2), SPACES)
+    metadata = make_metadata(
+        algorithm="dt", task="corridor", env_id=None, spaces=SPACES,
+        observation_mean=(0.0,) * 5, observation_std=(1.0,) * 5,
+    )  # fmt: skip
+    return LPTPolicy(model, metadata)
+
+
+def test_ones_own_wrapper_is_not_wrapped_again(policy):
+    given = ReturnToGo(Corridor(), target=3.0)
+    result = evaluate(policy, lambda: given, episodes=1, target=6.0)
+    assert given.target == 6.0 and result.target == 6.0
+    assert result.weight == 1.0  # a baseline infers nothing, whatever planning.weight says
+
+
+def test_without_the_wrapper_the_policy_says_what_is_missing(policy):
+    with pytest.raises(ValueError, match=r"wrapped in lpt\.return_to_go\.ReturnToGo"):
+        policy.act(np.zeros(4, np.float32))
+
+
+def test_a_plan_space_gives_every_episode_its_own_target(policy, monkeypatch):
+    targets = []
+    monkeypatch.setattr(
+        "lpt.plan_space.environment_for",
+        lambda policy, env_id, target: targets.append(target) or ReturnToGo(Corridor(), target),
+    )
+    monkeypatch.setattr("lpt.plan_space.maze_of", lambda env_id, **kwargs: None)
+    plan_space_figure(policy, [1.0, 2.0], per_target=2, env_id="Corridor-v0")
+    assert targets == [1.0, 1.0, 2.0, 2.0]

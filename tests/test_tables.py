@@ -1,7 +1,7 @@
 """The Markdown tables are made from the result files and say what is in them."""
 
 import pytest
-from small_policies import make_metadata
+from small_policies import UMAZE, make_metadata
 from test_report import make_evaluation
 
 from lpt.report import save_result
@@ -50,10 +50,31 @@ def test_summary_has_a_row_a_task_and_a_column_an_algorithm(tmp_path):
     assert head == "| task | LPT | LPT-EI | BC | 10%BC | DT, final return | DT, step-wise |"
     assert corridor == "| corridor |  |  |  |  |  | 5.500 |"
     assert maze == "| maze2d-umaze | 75.0 ± 35.4 (2) |  |  | 0.0 |  |  |"
-    data = {"maze2d-umaze": {"mean": 23.85, "p90": 92.855, "best": 161.86}}
+    own = {"mean": 23.85, "p90": 92.855, "best": 161.86, "source": "regenerated"}
+    data = {"maze2d-umaze": own, "corridor": own}
     head, _, corridor, maze = summary_table(records, data).splitlines()
     assert head.endswith("| data: mean / 90 % / best |")
     assert corridor.endswith("| 5.500 |  |") and maze.endswith("|  | 0.0 / 50.0 / 100.0 |")
+    other = {"maze2d-umaze": {**own, "source": "d4rl"}}
+    assert summary_table(records, other).splitlines()[3].endswith("|  |  |")  # not these data
+
+
+def test_results_on_other_data_or_in_another_environment_are_not_averaged(tmp_path):
+    runs = [("d4rl", UMAZE), ("regenerated", UMAZE), ("regenerated", "my:Maze-v0")]
+    for seed, (source, env_id) in enumerate(runs):
+        metadata = make_metadata(seed=seed, env_id=env_id, provenance={"source": source})
+        evaluation = make_evaluation([161.86], env_id=env_id)
+        save_result(tmp_path, metadata, "lpt", evaluation)
+    records = read_results(tmp_path)
+    scored, raw = (table.splitlines() for table in markdown_table(records).split("\n\n"))
+    assert [line.split(" | ")[0] for line in (*scored[2:], *raw[2:])] == [
+        "| maze2d-umaze (d4rl data)",
+        "| maze2d-umaze (regenerated data)",
+        "| maze2d-umaze in my:Maze-v0 (regenerated data)",
+    ]
+    assert all("| 1 x 1 | 100.0 |" in line for line in scored[2:]) and "161.9" in raw[2]
+    assert scored[2].endswith("| d4rl |") and scored[3].endswith("| regenerated |")
+    assert len(summary_table(records).splitlines()) == 5
 
 
 def test_scores_in_v5_stand_in_a_table_of_their_own(tmp_path):

@@ -267,7 +267,7 @@ class Session:
         if self._plans:
             asked = f"asked for a return of {game.target:g} with w = {game.weight:g}"
             text = f"Its plan, {asked}, predicts {game.predicted:+.2f}."
-        elif self.policy.metadata.algorithm == "bc":
+        elif self.policy.metadata.algorithm in ("bc", "bc-10"):
             text = "It imitates the games of its data and plans for no return."
         else:
             text = f"It is prompted with a return of {game.target:g} and makes no prediction."
