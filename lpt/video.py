@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
+from tqdm import tqdm
 
 from lpt.checks import check_spaces, env_name
 from lpt.evaluation import environment_for
@@ -81,10 +83,11 @@ def record_video(
         check_spaces(env, policy.spaces, policy.metadata.task)
         if not drawable and hasattr(env.unwrapped, "mujoco_renderer"):
             raise ValueError(f"{env_name(env)} cannot be rendered on this machine: {NO_DISPLAY}")
+        _follow(env)
         policy.seed(seed)
         film = _Film(env, max_frames)
         returns = []
-        for episode in range(episodes):
+        for episode in tqdm(range(episodes), desc="filming", unit="episode"):
             policy.reset(target, weight)
             returns.append(_record(policy, env, seed + episode, deterministic, film))
     finally:
@@ -122,6 +125,14 @@ def _draws(platform: str) -> bool:
     except subprocess.TimeoutExpired:  # a broken driver may hang
         return False
     return done.returncode == 0
+
+
+def _follow(env: Any) -> None:
+    """Use the model's own tracking camera: gymnasium's default lets the robot run out of view."""
+    renderer = getattr(env.unwrapped, "mujoco_renderer", None)
+    if renderer is not None and renderer.camera_id == -1:
+        kind = mujoco.mjtObj.mjOBJ_CAMERA
+        renderer.camera_id = mujoco.mj_name2id(renderer.model, kind, "track")  # -1: there is none
 
 
 class _Film:

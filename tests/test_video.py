@@ -5,15 +5,17 @@ import os
 import subprocess
 
 import imageio_ffmpeg
+import mujoco
 import numpy as np
 import pytest
 import torch
 from small_policies import make_metadata
 
+from lpt.evaluation import make_environment
 from lpt.model import LatentPlanTransformer, ModelConfig, Spaces
 from lpt.planning import PlanningConfig
 from lpt.policy import LPTPolicy
-from lpt.video import choose_renderer, record_video
+from lpt.video import _follow, choose_renderer, record_video
 
 FIND_LIBRARY = ctypes.util.find_library
 
@@ -65,6 +67,26 @@ def test_a_mujoco_film_without_a_display(headless, tmp_path):
     changes = np.abs(np.diff(frames.astype(int), axis=0)).max((1, 2, 3))
     assert (changes > 20).all()
     assert [p.name for p in path.parent.iterdir()] == ["hopper.mp4"]
+
+
+@pytest.mark.parametrize("env_id", ["Hopper-v4", "HalfCheetah-v4"])
+def test_the_camera_follows_the_robot(env_id, headless):
+    """Fifty metres on, the robot is still in the picture."""
+    if not choose_renderer():
+        pytest.skip("neither EGL nor OSMesa works here")
+    env = make_environment(env_id, render_mode="rgb_array")
+    try:
+        env.reset(seed=0)
+        _follow(env)
+        seen = []
+        for place in (0.0, 50.0):
+            env.unwrapped.data.qpos[0] = place
+            mujoco.mj_forward(env.unwrapped.model, env.unwrapped.data)
+            red, green, _ = np.moveaxis(env.render().astype(int), -1, 0)
+            seen.append(int((red > green + 30).sum()))
+    finally:
+        env.close()
+    assert seen[0] > 1000 and seen[1] > 0.5 * seen[0]  # out of view, it would be nothing
 
 
 @pytest.mark.parametrize(("platform", "hidden"), [("egl", "OSMesa"), ("osmesa", "EGL")])
