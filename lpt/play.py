@@ -140,8 +140,8 @@ def check_policy(policy: LPTPolicy) -> None:
     spaces = policy.metadata.spaces
     if policy.metadata.algorithm == "dt":
         raise ValueError(
-            "a policy of --algorithm dt needs its return-to-go at every step, which lpt-play does not "
-            "keep: give a run of another algorithm"
+            "a policy of --algorithm dt needs its return-to-go at every step, which lpt-play does "
+            "not keep: give a run of another algorithm"
         )
     wanted = (OBSERVATIONS, COLUMNS, True)
     if (spaces.observation_dim, spaces.action_dim, spaces.discrete) != wanted:

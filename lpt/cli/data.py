@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from lpt.data.convert import convert
 from lpt.data.d4rl import write_d4rl
 from lpt.data.dataset import DatasetConfig, TrajectoryDataset
 from lpt.data.files import atomic_write, check_absent
@@ -22,6 +23,7 @@ from lpt.data.games import (
     read_behaviour,
     write_games,
 )
+from lpt.data.mapped import is_mapped_path, verify
 from lpt.data.minari_io import is_minari_id, write_minari
 from lpt.data.npz import write_npz
 from lpt.data.regenerate import NOISE, final_observations, regenerate
@@ -70,28 +72,59 @@ class Info:
     """Print source, fingerprint, sizes and returns of a data set.
 
     Attributes:
-        name_or_path: task, .npz, .hdf5, .h5, .games or .games.xz file, or Minari id.
+        name_or_path: task, .npz, .hdf5, .h5, .games or .games.xz file, converted .lpt folder, or
+            Minari id.
         source: auto, d4rl, regenerated, shipped, minari:ID, or a path.
         json: file of figures by data set, to which those of a games file are added.
-        dataset: how steps become labelled trajectories.
+        verify: read a converted folder whole and compare it with its fingerprint (all other data
+            are read whole and fingerprinted anyway).
+        dataset: how steps become labelled trajectories (a converted folder's own, if not given).
     """
 
     name_or_path: tyro.conf.Positional[str]
     source: str = "auto"
     json: Path | None = None
+    verify: bool = False
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert:
+    """Convert data to a folder of memory-mapped arrays, to train on more than memory holds.
+
+    Memory needed: some bytes a step (.npz and games files are read whole). Disk needed meanwhile:
+    twice the folder's size. The folder is then given to lpt-train by --data FOLDER.
+
+    Attributes:
+        name_or_path: task, .npz, .hdf5, .h5, .games or .games.xz file, or Minari id.
+        folder: to make; its name ends in .lpt.
+        source: auto, d4rl, regenerated, shipped, minari:ID, or a path.
+        discrete: whether actions are discrete; inferred if not given.
+        overwrite: replace a converted folder.
+        dataset: how steps become labelled trajectories; min_length is fixed by the conversion.
+    """
+
+    name_or_path: tyro.conf.Positional[str]
+    folder: tyro.conf.Positional[Path]
+    source: str = "auto"
+    discrete: bool | None = None
+    overwrite: bool = False
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs `lpt-data make` or `lpt-data info`; user errors end with their message and status 1."""
+    """Runs `lpt-data make`, `info` or `convert`; user errors end with a message and status 1."""
     make = Annotated[Make, tyro.conf.subcommand("make")]
     info = Annotated[Info, tyro.conf.subcommand("info")]
-    command = tyro.cli(make | info, args=args, prog="lpt-data", description=__doc__)
+    conversion = Annotated[Convert, tyro.conf.subcommand("convert")]
+    command = tyro.cli(make | info | conversion, args=args, prog="lpt-data", description=__doc__)
     try:
         if isinstance(command, Make):
             run_make(command)
-        else:
+        elif isinstance(command, Info):
             run_info(command)
+        else:
+            run_convert(command)
     except (ValueError, OSError) as error:
         sys.exit(f"lpt-data: {error}")
 
@@ -121,8 +154,13 @@ def run_info(command: Info) -> None:
     Raises:
         ValueError: unknown or malformed data, or figures are asked for of other than games.
     """
-    dataset = load(command.name_or_path, command.dataset, command.source)
+    place = command.name_or_path if command.source == "auto" else command.source
+    own = is_mapped_path(place) and command.dataset == DatasetConfig()
+    dataset = load(command.name_or_path, None if own else command.dataset, command.source)
     print(dataset)
+    if command.verify:
+        verify(dataset)
+        print("verified: all arrays, labels, means and standard deviations are as recorded")
     path = str(dataset.provenance.details.get("path", ""))
     if is_games_path(path):
         figures = read_behaviour(path)
@@ -132,6 +170,26 @@ def run_info(command: Info) -> None:
             _add_figures(command.json, dataset.provenance.id, figures)
     elif command.json is not None:
         raise ValueError(f"--json {command.json}: only games files have figures to add")
+
+
+def run_convert(command: Convert) -> TrajectoryDataset:
+    """Converts a data set to a folder and prints it; returns it.
+
+    Raises:
+        ValueError: unknown or malformed data, or a folder of another ending.
+        FileExistsError: the folder exists and `overwrite` is not set.
+    """
+    dataset = convert(
+        command.name_or_path,
+        command.folder,
+        command.dataset,
+        command.source,
+        discrete=command.discrete,
+        overwrite=command.overwrite,
+    )
+    print(dataset)
+    print(f"wrote {command.folder}")
+    return dataset
 
 
 def _make_steps(command: Make, task: Task, kind: Format, target: str) -> TrajectoryDataset:

@@ -25,6 +25,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lpt.data.blocks import Allocate, blocks
 from lpt.data.dataset import DatasetConfig, TrajectoryDataset
 from lpt.data.files import atomic_write
 from lpt.data.provenance import Provenance, file_provenance
@@ -39,6 +40,7 @@ def read_d4rl(
     *,
     discrete: bool | None = None,
     origin: Provenance | None = None,
+    empty: Allocate = np.empty,
 ) -> TrajectoryDataset:
     """Reads an HDF5 file in D4RL's layout.
 
@@ -47,6 +49,7 @@ def read_d4rl(
         config: options; `horizon` is needed for files without `timeouts`.
         discrete: whether actions are discrete; None infers it from their type.
         origin: what the caller knows of the data, see `file_provenance`.
+        empty: makes the arrays that the file is read into.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -59,7 +62,7 @@ def read_d4rl(
         with h5py.File(path, "r") as file:
             text = file.attrs.get("provenance")
             num_actions = file.attrs.get("num_actions")
-            arrays = {key: _read(file, key, path) for key in _keys(file)}
+            arrays = {key: _read(file, key, path, empty) for key in _keys(file)}
     except (OSError, RuntimeError) as error:  # h5py raises both for truncated files
         raise ValueError(
             f"{path}: the file is damaged or not HDF5 ({error}). Download, copy or generate it "
@@ -133,16 +136,18 @@ def _keys(file: h5py.File) -> list[str]:
     return required + (["timeouts"] if "timeouts" in file else [])
 
 
-def _read(file: h5py.File, key: str, path: Path) -> np.ndarray:
+def _read(file: h5py.File, key: str, path: Path, empty: Allocate) -> np.ndarray:
     node = file.get(key)
     if not isinstance(node, h5py.Dataset):
         found = ", ".join(sorted(file)) or "none"
         mend = "D4RL files have observations, actions, rewards, terminals and mostly timeouts."
         raise problem(str(path), key, f"is missing (found: {found})", mend)
-    if not np.issubdtype(node.dtype, np.floating) or 0 in node.shape or node.shape == ():
+    if node.dtype.kind not in "fiub" or 0 in node.shape or node.shape == ():
         return node[()]
-    values = np.empty(node.shape, np.float32)  # float64 files are converted while they are read
-    node.read_direct(values)
+    # Float64 files are converted while they are read.
+    values = empty(node.shape, np.float32 if node.dtype.kind == "f" else node.dtype)
+    for rows in blocks(values):
+        node.read_direct(values, rows, rows)
     return values
 
 

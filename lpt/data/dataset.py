@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lpt.data import validation
+from lpt.data.blocks import extent, select
 from lpt.data.provenance import Provenance, fingerprint
 from lpt.data.returns import ReturnConvention, cut, drop_short, label
 from lpt.data.statistics import describe, moments
@@ -118,6 +119,8 @@ class TrajectoryDataset:
             raise validation.problem(where, "terminals/timeouts", what, mend)
         end = int(offsets[-1])
         details = {**provenance.details, "dropped_tail_steps": steps - end}
+        if timeouts is None:
+            details["cut_at_horizon"] = config.horizon
         return cls.from_offsets(
             observations[:end],
             actions[:end],
@@ -175,7 +178,7 @@ class TrajectoryDataset:
         arrays = {"observations": obs, "actions": act, "rewards": rew, "offsets": offs}
         arrays, dropped = drop_short(arrays | {"terminated": ended}, config.min_length, where)
         if act.ndim == 1 and num_actions is None:
-            num_actions = int(arrays["actions"].max()) + 1
+            num_actions = int(extent(arrays["actions"])[1]) + 1
         # Views, so that an array which the caller still owns stays writable in the caller's hands.
         arrays = {name: _frozen(array) for name, array in arrays.items()}
         record = {
@@ -233,17 +236,24 @@ class TrajectoryDataset:
     @cached_property
     def observation_mean(self) -> np.ndarray:
         """`[obs_dim]` float32 subtracted from observations; zeros if not standardised."""
-        return _frozen(self._observation_moments[0])
+        if not self.config.standardize_observations:
+            return _frozen(np.zeros(self.obs_dim, np.float32))
+        return _frozen(self.observation_moments[0])
 
     @cached_property
     def observation_std(self) -> np.ndarray:
         """`[obs_dim]` float32 that divides observations (`statistics.moments`); ones if not."""
-        return _frozen(self._observation_moments[1])
+        if not self.config.standardize_observations:
+            return _frozen(np.ones(self.obs_dim, np.float32))
+        return _frozen(self.observation_moments[1])
 
     @cached_property
-    def _observation_moments(self) -> tuple[np.ndarray, np.ndarray]:
-        if not self.config.standardize_observations:
-            return np.zeros(self.obs_dim, np.float32), np.ones(self.obs_dim, np.float32)
+    def observation_moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the observations, each `[obs_dim]`, standardised or not.
+
+        A data set opened from a converted folder knows them (`lpt.data.mapped`); others read all
+        observations once.
+        """
         return moments(self.observations)
 
     @cached_property
@@ -271,13 +281,13 @@ class TrajectoryDataset:
             raise ValueError(f"share={share}: expected a share of the trajectories above 0, to 1")
         count = max(1, round(share * len(self)))
         kept = np.sort(np.argsort(-self.returns, kind="stable")[:count])
-        steps = np.concatenate([np.arange(*self.offsets[[i, i + 1]]) for i in kept])
+        steps = np.repeat(np.isin(np.arange(len(self)), kept), self.lengths)
         details = {**self.provenance.details, "best_share": share}
         return replace(
             self,
-            observations=_frozen(self.observations[steps]),
-            actions=_frozen(self.actions[steps]),
-            rewards=_frozen(self.rewards[steps]),
+            observations=_frozen(select(self.observations, steps)),
+            actions=_frozen(select(self.actions, steps)),
+            rewards=_frozen(select(self.rewards, steps)),
             offsets=_frozen(np.concatenate([[0], np.cumsum(self.lengths[kept])])),
             returns=_frozen(self.returns[kept]),
             terminated=_frozen(self.terminated[kept]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,39 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(
+    path: str | os.PathLike[str], mark: str, *, overwrite: bool = False
+) -> Iterator[Path]:
+    """Yields a temporary folder beside `path` that becomes `path` when the block succeeds.
+
+    Args:
+        path: the folder to make.
+        mark: name of a file that every such folder holds; nothing else is ever replaced.
+        overwrite: replace such a folder.
+
+    Raises:
+        FileExistsError: `path` exists and `overwrite` is False, or it does not hold `mark`.
+    """
+    target = Path(path)
+    check_replaceable(target, mark, overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    temporary.mkdir()
+    try:
+        yield temporary
+        check_replaceable(target, mark, overwrite)
+        if target.exists():
+            os.replace(target, old)
+        os.replace(temporary, target)
+    finally:
+        if old.exists() and not target.exists():
+            os.replace(old, target)
+        for folder in (temporary, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def check_absent(path: Path, overwrite: bool) -> None:
     """Raises FileExistsError if `path` exists and may not be overwritten."""
     if path.exists() and not overwrite:
@@ -34,3 +68,10 @@ def check_absent(path: Path, overwrite: bool) -> None:
             f"{path} already exists and is not overwritten: name another file, or pass --overwrite "
             "(overwrite=True)"
         )
+
+
+def check_replaceable(path: Path, mark: str, overwrite: bool) -> None:
+    """Raises FileExistsError if a folder may not be replaced, see `atomic_folder`."""
+    check_absent(path, overwrite)
+    if path.exists() and not (path / mark).is_file():
+        raise FileExistsError(f"{path} is no folder with a {mark}: nothing else is overwritten")

@@ -23,6 +23,7 @@ from minari.dataset.minari_dataset import DATASET_ID_RE, parse_dataset_id
 from minari.namespace import create_namespace, list_local_namespaces
 from minari.storage import get_dataset_path
 
+from lpt.data.blocks import Allocate, release
 from lpt.data.dataset import DatasetConfig, TrajectoryDataset
 from lpt.data.files import check_absent
 from lpt.data.provenance import Provenance
@@ -40,6 +41,7 @@ def read_minari(
     *,
     discrete: bool | None = None,
     origin: Provenance | None = None,
+    empty: Allocate = np.empty,
 ) -> TrajectoryDataset:
     """Reads a local Minari data set.
 
@@ -54,6 +56,7 @@ def read_minari(
         config: options; the defaults if None.
         discrete: whether actions are discrete; None follows the action space.
         origin: `id` and `env_id` of the task, if the data are read for one.
+        empty: makes the arrays that the episodes are read into.
 
     Raises:
         FileNotFoundError: the data set is not on this machine.
@@ -83,7 +86,7 @@ def read_minari(
     }
     provenance = Provenance("minari", known.id, env_id, details={**details, **known.details})
     try:
-        arrays = _episodes(source, f"Minari data set {dataset_id}")
+        arrays = _episodes(source, f"Minari data set {dataset_id}", empty)
     except (OSError, KeyError) as error:
         raise ValueError(
             f"Minari data set {dataset_id}: the files in {details['path']} are damaged ({error}). "
@@ -198,16 +201,16 @@ def flatten_batch(space: gym.Space, values: Any, where: str) -> np.ndarray:
     )
 
 
-def _episodes(source: minari.MinariDataset, where: str) -> dict[str, np.ndarray]:
+def _episodes(source: minari.MinariDataset, where: str, empty: Allocate) -> dict[str, np.ndarray]:
     """Reads all episodes into arrays that are allocated once."""
     count, steps = len(source), int(source.total_steps)
     space, action_space = source.observation_space, source.action_space
-    observations = np.empty((steps, gym.spaces.flatdim(space)), np.float32)
-    rewards = np.empty(steps, np.float32)
+    observations = empty((steps, gym.spaces.flatdim(space)), np.float32)
+    rewards = empty((steps,), np.float32)
     if isinstance(action_space, gym.spaces.Discrete):
-        actions = np.empty(steps, np.int64)
+        actions = empty((steps,), np.int64)
     else:
-        actions = np.empty((steps, gym.spaces.flatdim(action_space)), np.float32)
+        actions = empty((steps, gym.spaces.flatdim(action_space)), np.float32)
     offsets, terminated = np.zeros(count + 1, np.int64), np.zeros(count, bool)
     for i, episode in enumerate(source.iterate_episodes()):
         start, end = offsets[i], offsets[i] + len(episode.rewards)
@@ -219,6 +222,7 @@ def _episodes(source: minari.MinariDataset, where: str) -> dict[str, np.ndarray]
             actions[start:end] = np.asarray(episode.actions).reshape(-1) - action_space.start
         else:
             actions[start:end] = flatten_batch(action_space, episode.actions, where)
+        release(observations, actions, rewards)
     return {
         "observations": observations,
         "actions": actions,

@@ -60,6 +60,8 @@ def fetch_minari(dataset_id: str, *, timeout: float = TIMEOUT) -> None:
                     move_in(Path(scratch), found, overwrite=False)
     except ImportError as problem:
         what = "huggingface_hub is not installed: pip install 'lpt-toolkit[minari]'"
+        if not remote().startswith("hf://"):
+            what = str(problem)  # Minari says what this remote needs
         raise _failure(dataset_id, what) from problem
     except Exception as problem:  # Minari lets through whatever its HTTP library raises
         raise _failure(dataset_id, f"{type(problem).__name__}: {problem}") from problem
@@ -67,10 +69,10 @@ def fetch_minari(dataset_id: str, *, timeout: float = TIMEOUT) -> None:
 
 def _check_reachable(timeout: float) -> None:
     """Raises OSError if the hub does not answer in time; any answer will do."""
-    import huggingface_hub.constants as hub
-
     if not remote().startswith("hf://"):
         return
+    import huggingface_hub.constants as hub
+
     try:
         with request.urlopen(request.Request(hub.ENDPOINT, method="HEAD"), timeout=timeout):
             return

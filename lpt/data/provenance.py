@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import lpt
+from lpt.data.blocks import blocks
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,10 @@ def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
     """Returns the SHA-256 (hex) of named arrays: names, types, shapes and little-endian bytes."""
     digest = hashlib.sha256()
     for name, array in arrays.items():
-        data = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        digest.update(f"{name}:{data.dtype.str}:{list(data.shape)};".encode())
-        digest.update(data.reshape(-1).view(np.uint8).data)
+        kind = array.dtype.newbyteorder("<")
+        digest.update(f"{name}:{kind.str}:{list(array.shape)};".encode())
+        for rows in blocks(array):
+            digest.update(np.ascontiguousarray(array[rows], kind).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -80,15 +80,17 @@ def resolve(
         FileNotFoundError: there is no such data on this machine; says where to put it.
     """
     candidates = [d4rl_folder() / file for file in task.files]
-    if source in ("auto", "d4rl"):
+    # Who asks for a size or a seed asks for regenerated data: nothing else has them.
+    published = source == "auto" and steps is None and seed == 0
+    in_minari = published and task.minari_id is not None and is_local(task.minari_id)
+    if source == "d4rl" or (source == "auto" and (task.files_fit or not in_minari)):
         for path in candidates:
             if path.is_file():
                 say(f"data: {task.name} from {path} (found in the D4RL cache)")
                 return path, "d4rl"
-    # Who asks for a size or a seed asks for regenerated data: nothing else has them.
-    published = source == "auto" and steps is None and seed == 0
-    if published and task.minari_id is not None and is_local(task.minari_id):
-        say(f"data: {task.name} from the local Minari data set {task.minari_id} (no D4RL file)")
+    if in_minari and task.minari_id is not None:
+        why = "no D4RL file" if task.files_fit else f"D4RL's files do not fit {task.env_id}"
+        say(f"data: {task.name} from the local Minari data set {task.minari_id} ({why})")
         return task.minari_id, "minari"
     if source != "d4rl" and task.generated:
         if (found := _generated(task, source, seed, steps, say)) is not None:

@@ -6,6 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from lpt.data.blocks import release, select, trajectory_blocks
+
 ReturnConvention = Literal["recorded", "held"]
 
 
@@ -63,7 +65,7 @@ def drop_short(
             f"{min_length} (the longest has {lengths.max()} steps). Lower dataset.min_length."
         )
     steps = np.repeat(keep, lengths)
-    kept = {name: arrays[name][steps] for name in ("observations", "actions", "rewards")}
+    kept = {name: select(arrays[name], steps) for name in ("observations", "actions", "rewards")}
     kept["offsets"] = np.concatenate([[0], np.cumsum(lengths[keep])]).astype(np.int64)
     kept["terminated"] = arrays["terminated"][keep]
     return kept, int((~keep).sum())
@@ -92,8 +94,7 @@ def label(
     Raises:
         ValueError: unknown convention, or `held` without a positive horizon.
     """
-    # Summed in float64: a thousand float32 rewards would lose the last digits.
-    total = np.add.reduceat(rewards[: offsets[-1]].astype(np.float64), offsets[:-1])
+    total = _sums(rewards, offsets)
     if convention == "recorded":
         return total.astype(np.float32)
     if convention != "held":
@@ -105,3 +106,14 @@ def label(
         )
     remaining = np.where(terminated, 0, np.maximum(horizon - np.diff(offsets), 0))
     return (total + remaining * rewards[offsets[1:] - 1]).astype(np.float32)
+
+
+def _sums(rewards: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Returns the sum of each trajectory's rewards, `[n]` float64."""
+    sums = []
+    for part in trajectory_blocks(offsets):
+        first, end = offsets[part.start], offsets[part.stop]
+        # Summed in float64: a thousand float32 rewards would lose the last digits.
+        sums.append(np.add.reduceat(rewards[first:end].astype(np.float64), offsets[part] - first))
+        release(rewards)
+    return np.concatenate(sums)

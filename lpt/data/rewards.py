@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from lpt.data.blocks import select
 from lpt.data.dataset import TrajectoryDataset
 
 
@@ -47,8 +48,8 @@ def pay_once(dataset: TrajectoryDataset, most: float) -> TrajectoryDataset:
     kept = np.arange(len(rewards)) < np.repeat(ends, dataset.lengths)
     record = dataset.provenance
     paid = TrajectoryDataset.from_offsets(
-        dataset.observations[kept],
-        dataset.actions[kept],
+        select(dataset.observations, kept),
+        select(dataset.actions, kept),
         rewards[kept],
         np.concatenate([[0], np.cumsum(lengths)]),
         terminated,

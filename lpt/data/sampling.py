@@ -26,7 +26,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from lpt.data.blocks import read_scattered, release
 from lpt.data.dataset import TrajectoryDataset
+
+_RESIDENT_BYTES = 1 << 30
+"""Memory maps below this size stay in memory once read; of larger ones only a batch's pages do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +137,8 @@ class TrajectorySampler:
             np.float32
         )
         self._one_hot = np.eye(dataset.action_dim, dtype=np.float32) if dataset.discrete else None
+        self._large = dataset.observations.nbytes + dataset.actions.nbytes > _RESIDENT_BYTES
+        read_scattered(dataset.observations, dataset.actions)
 
     def next(self) -> Batch:
         """Returns the next random batch.
@@ -217,6 +223,8 @@ class TrajectorySampler:
     ) -> Batch:
         """Reads steps first ... end-1 of each segment, `[B, M]` each, into `tokens` places."""
         data = self.dataset
+        if self._large:  # the last batch's pages; this one's may serve others meanwhile
+            release(data.observations, data.actions)
         step = first[..., None] + np.arange(tokens)  # [B, M, L]
         valid = step < end[..., None]
         base = data.offsets[index][:, None, None]

@@ -7,11 +7,15 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from lpt.data.blocks import Allocate
 from lpt.data.d4rl import read_d4rl
 from lpt.data.dataset import DatasetConfig, TrajectoryDataset
 from lpt.data.download import download_record
 from lpt.data.games import SUFFIXES as GAMES_SUFFIXES
 from lpt.data.games import is_games_path, read_games
+from lpt.data.mapped import SUFFIX, is_mapped_path, read_mapped
 from lpt.data.minari_io import is_minari_id, read_minari
 from lpt.data.minari_remote import fetch_minari, is_local, remote
 from lpt.data.npz import read_npz
@@ -22,8 +26,8 @@ from lpt.data.tasks import TASKS, Task, find_task
 
 __all__ = ["SUFFIXES", "d4rl_folder", "data_folder", "load", "read_file", "regenerated_path"]
 
-SUFFIXES = (".npz", ".hdf5", ".h5", *GAMES_SUFFIXES)
-"""File endings that `load` reads."""
+SUFFIXES = (".npz", ".hdf5", ".h5", *GAMES_SUFFIXES, SUFFIX)
+"""Endings of the files and folders that `load` reads."""
 
 
 def load(
@@ -35,6 +39,7 @@ def load(
     seed: int = 0,
     steps: int | None = None,
     log: Log | None = print,
+    empty: Allocate = np.empty,
 ) -> TrajectoryDataset:
     """Loads the data of a task, a file or a Minari id, and says in one line which it took and why.
 
@@ -45,14 +50,16 @@ def load(
       else a file regenerated before, else the one shipped with the package (Connect Four), else
       downloads D4RL's file, else regenerates the data (Maze2D, MuJoCo, Connect Four) and keeps
       them. `steps` or another `seed` than 0 ask for regenerated data: no Minari, no download.
-      Antmaze and kitchen are taken only from this machine;
+      Antmaze and kitchen are taken only from this machine, and Minari's set goes before D4RL's
+      file, whose policies could not be evaluated;
     - `d4rl`: the D4RL file in `D4RL_DATASET_DIR` (default `~/.d4rl/datasets`), downloaded if
       absent, never regenerated. `LPT_D4RL_URL` names a mirror, `LPT_OFFLINE=1` forbids downloads;
     - `regenerated`: the file in `LPT_DATA_DIR` (default `~/.cache/lpt/datasets`), made if absent;
     - `shipped`: the file in the package;
     - `minari`: the task's own set (`Task.minari_id`), or the first argument if that is an id;
       `minari:<id>` or a Minari id: that one. Downloaded if absent, unless `LPT_OFFLINE=1`;
-    - a path to an .npz, .hdf5, .h5, .games or .games.xz file.
+    - a path to an .npz, .hdf5, .h5, .games or .games.xz file, or to a converted .lpt folder
+      (`lpt.data.mapped`), whose source and environment are those of what it was made from.
 
     A known task gives the data its environment and, where the config has none, its horizon;
     Minari data keep the environment of their own specification (antmaze and kitchen: that of the
@@ -60,19 +67,21 @@ def load(
 
     Args:
         task_or_path: task such as `maze2d-umaze`, path, or Minari id.
-        config: options; the defaults if None.
+        config: options; the defaults if None, or those that a folder was converted with.
         source: see above.
         discrete: whether actions are discrete; None infers it.
         seed: of regenerated data.
         steps: rows of regenerated data; None takes the published number.
         log: receives the lines to print; None is silent.
+        empty: makes the arrays that HDF5 files and Minari data are read into.
 
     Raises:
         FileNotFoundError: there is no such data on this machine; says where to put it.
         ValueError: unknown task or source, or malformed data.
     """
     say = log or (lambda text: None)
-    name, config = os.fspath(task_or_path), config or DatasetConfig()
+    given, config = config, config or DatasetConfig()
+    name = os.fspath(task_or_path)
     task = find_task(name)
     if task is None and source == "auto":
         source, name = name, Path(name).name
@@ -81,24 +90,24 @@ def load(
     place: str | Path
     if _is_path(source):
         say(f"data: {name} from {source} (the path given)")
-        place, kind = source, "npz" if source.lower().endswith(".npz") else "hdf5"
-        kind = "games" if is_games_path(source) else kind
+        place, kind = source, _kind(source)
     elif (minari_id := _minari_id(task, name, source)) is not None:
         _have_minari(name, minari_id, say)
         place, kind = minari_id, "minari"
     else:
         place, kind = resolve(_known(task, name, source), source, seed, steps, say)
     if kind == "minari":
-        dataset = _read_minari(str(place), config, discrete, task)
+        dataset = _read_minari(str(place), config, discrete, task, empty)
     else:
         origin = _origin(task, kind, place)
-        dataset = read_file(place, config, discrete=discrete, origin=origin)
+        options = given if kind == "lpt" else config
+        dataset = read_file(place, options, discrete=discrete, origin=origin, empty=empty)
     if task is not None and task.most is not None:
         dataset = _pay_once(dataset, task.most, say)
     _warn_of_another_task(task, dataset, say)
     dropped = dataset.provenance.details["dropped_short_trajectories"]
     if dropped:
-        say(f"data: dropped {dropped} trajectories under {config.min_length} steps")
+        say(f"data: dropped {dropped} trajectories under {dataset.config.min_length} steps")
     return dataset
 
 
@@ -108,24 +117,45 @@ def read_file(
     *,
     discrete: bool | None = None,
     origin: Provenance | None = None,
+    empty: Allocate = np.empty,
 ) -> TrajectoryDataset:
-    """Reads an .npz, .hdf5, .h5, .games or .games.xz file.
+    """Reads an .npz, .hdf5, .h5, .games or .games.xz file, or opens a converted .lpt folder.
+
+    Args:
+        path: the file or folder.
+        config: options; the defaults if None, or those that the folder was converted with.
+        discrete: whether actions are discrete; None infers it.
+        origin: what the caller knows of the data, see `file_provenance`.
+        empty: makes the arrays that an HDF5 file is read into.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: another ending, or malformed data.
     """
-    if not os.fspath(path).lower().endswith(SUFFIXES):
-        raise ValueError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}")
     path = Path(path).expanduser()
-    read = read_npz if path.suffix.lower() == ".npz" else read_d4rl
-    if is_games_path(path):
-        read = read_games
+    if not path.name.lower().endswith(SUFFIXES):
+        raise ValueError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}")
+    kind = _kind(path)
+    if kind == "hdf5":
+        return read_d4rl(path, config, discrete=discrete, origin=origin, empty=empty)
+    read = {"npz": read_npz, "games": read_games, "lpt": read_mapped}[kind]
     return read(path, config, discrete=discrete, origin=origin)
 
 
+def _kind(path: str | os.PathLike[str]) -> str:
+    if is_games_path(path):
+        return "games"
+    if is_mapped_path(path):
+        return "lpt"
+    return "npz" if os.fspath(path).lower().endswith(".npz") else "hdf5"
+
+
 def _read_minari(
-    minari_id: str, config: DatasetConfig, discrete: bool | None, task: Task | None
+    minari_id: str,
+    config: DatasetConfig,
+    discrete: bool | None,
+    task: Task | None,
+    empty: Allocate,
 ) -> TrajectoryDataset:
     """Reads Minari data, to be evaluated where they were recorded, else in the task's environment.
 
@@ -137,7 +167,7 @@ def _read_minari(
     if task is not None and task.env_kwargs and minari_id == task.minari_id:
         details = {"env_kwargs": task.env_kwargs}
         origin = Provenance("minari", task.name, task.env_id, details=details)
-    dataset = read_minari(minari_id, config, discrete=discrete, origin=origin)
+    dataset = read_minari(minari_id, config, discrete=discrete, origin=origin, empty=empty)
     record = dataset.provenance
     if task is None or record.env_id is not None or record.id != task.name:
         return dataset
@@ -191,7 +221,7 @@ def _origin(task: Task | None, kind: str, place: str | Path) -> Provenance | Non
 
 def _is_path(source: str) -> bool:
     # A bare word is never a path: a file called `d4rl` must not change what `d4rl` means.
-    named = source.lower().endswith(SUFFIXES)
+    named = source.lower().endswith(SUFFIXES) or is_mapped_path(source)
     return named or (os.sep in source and Path(source).expanduser().is_file())
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lpt.data.blocks import release
+
 if TYPE_CHECKING:
     from lpt.data.dataset import TrajectoryDataset
 
@@ -28,6 +30,7 @@ def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         chunk = values[start : start + _CHUNK] - shift
         total += chunk.sum(axis=0)
         squares += np.einsum("sd,sd->d", chunk, chunk)
+        release(values)
     mean = total / len(values)
     variance = np.maximum(squares / len(values) - mean**2, 0.0)
     std = np.where(squares == 0.0, 1.0, np.maximum(np.sqrt(variance), STD_FLOOR))
@@ -57,7 +60,7 @@ def describe(dataset: TrajectoryDataset) -> str:
         "  quantiles    "
         + "  ".join(f"{name} {value:.4g}" for name, value in zip(names, quantiles, strict=True)),
     ]
-    for key in ("path", "generator", "seed", "noise", "maze", "versions"):
+    for key in ("path", "converted_from", "generator", "seed", "noise", "maze", "versions"):
         if key in origin.details:
             lines.append(f"  {key:<12} {origin.details[key]}")
     return "\n".join(lines)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from lpt.data.blocks import blocks, extent
+
 ACTION_TOLERANCE = 1e-3
 """How far a continuous action may lie outside [-1, 1] (rounding in stored files)."""
 
@@ -140,7 +142,10 @@ def as_offsets(array: Any, steps: int, where: str) -> np.ndarray:
 def _discrete_actions(
     values: np.ndarray, flat: bool, num_actions: int | None, where: str
 ) -> np.ndarray:
-    whole = np.isfinite(values).all() and (values == np.floor(values)).all()
+    whole = all(
+        (np.isfinite(part) & (part == np.floor(part))).all()
+        for part in (values[rows] for rows in blocks(values))
+    )
     if not flat or not whole:
         raise problem(
             where,
@@ -149,8 +154,8 @@ def _discrete_actions(
             "configured",
             "Store one integer per step, or configure continuous actions.",
         )
-    numbers = values.reshape(-1).astype(np.int64)
-    low, high = int(numbers.min()), int(numbers.max())
+    numbers = values.reshape(-1).astype(np.int64, copy=False)
+    low, high = map(int, extent(numbers))
     if low < 0 or (num_actions is not None and high >= num_actions):
         bound = "the largest number stored" if num_actions is None else str(num_actions - 1)
         raise problem(
@@ -173,7 +178,7 @@ def _continuous_actions(values: np.ndarray, where: str) -> np.ndarray:
             "Flatten each action to a vector.",
         )
     actions = _finite(_float32(values), "actions", where)
-    low, high = float(actions.min()), float(actions.max())
+    low, high = map(float, extent(actions))
     if max(-low, high) > 1 + ACTION_TOLERANCE:
         raise problem(
             where,
@@ -199,16 +204,20 @@ def _float32(values: np.ndarray) -> np.ndarray:
 
 
 def _finite(values: np.ndarray, field: str, where: str) -> np.ndarray:
-    # The sum is finite whenever every entry is (in float64), and needs no temporary array.
-    with np.errstate(invalid="ignore"):
-        total = values.sum(dtype=np.float64)
-    if not np.isfinite(total):
-        bad = ~np.isfinite(values)
-        step = int(np.argwhere(bad)[0][0])
+    count, step = 0, 0
+    for rows in blocks(values):
+        # The sum is finite whenever every entry is (in float64), and needs no temporary array.
+        with np.errstate(invalid="ignore"):
+            total = values[rows].sum(dtype=np.float64)
+        if not np.isfinite(total):
+            bad = ~np.isfinite(values[rows])
+            step = step if count else rows.start + int(np.argwhere(bad)[0][0])
+            count += int(bad.sum())
+    if count:
         raise problem(
             where,
             field,
-            f"has {int(bad.sum())} NaN or infinite entries in float32, the first at step {step}",
+            f"has {count} NaN or infinite entries in float32, the first at step {step}",
             "Remove the trajectories that contain them.",
         )
     return values

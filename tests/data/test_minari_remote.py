@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -185,6 +186,21 @@ def test_a_server_that_says_nothing_is_not_waited_for(folders, monkeypatch):
         ask(url, monkeypatch)
         with pytest.raises(FileNotFoundError, match=f"{url} cannot be reached .timed out"):
             fetch_minari(ID, timeout=0.1)
+
+
+@pytest.mark.parametrize(
+    ("remote", "package", "words"),
+    [
+        ("hf://farama-minari", "huggingface_hub.constants", "pip install 'lpt-toolkit[minari]'"),
+        ("gcp://minari-datasets", "google.cloud.storage", "minari[gcs]"),
+    ],
+)
+def test_a_missing_package_is_named(remote, package, words, folders, monkeypatch):
+    monkeypatch.setenv("MINARI_REMOTE", remote)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(FileNotFoundError) as caught:
+        fetch_minari(ID)
+    assert words in str(caught.value) and remote in str(caught.value)
 
 
 def test_offline_forbids_it(hub, monkeypatch):

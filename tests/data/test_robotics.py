@@ -144,7 +144,9 @@ def test_data_and_environment_are_flattened_alike(name, obs_dim, keys, folders):
     stored = minari.load_dataset(task.minari_id).observation_space
     assert list(stored) == ["achieved_goal", "desired_goal", "observation"]
     assert keys is None or list(stored["desired_goal"]) == keys
-    assert load(name, log=None).provenance == data.provenance  # auto finds it as well
+    d4rl_file(folders / "d4rl" / task.files[0], [0.0], {"terminals": [0]}, obs_dim=2, act_dim=2)
+    assert load(name, log=lines.append).provenance == data.provenance  # auto prefers what fits
+    assert lines[1].endswith(f"{task.minari_id} (D4RL's files do not fit {task.env_id})")
     provenance = data.provenance  # the task's environment, not the endless one of the recording
     assert (provenance.env_id, provenance.id) == (task.env_id, name)
     assert provenance.details["env_kwargs"] == task.env_kwargs
