@@ -1,0 +1,1 @@
+"""Adapters shipped with `lpt-bench speed --against NAME`; see `lpt.bench.contenders`."""

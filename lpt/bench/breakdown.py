@@ -1,0 +1,91 @@
+"""Where an update's time goes, and how much of the machine's matrix products it uses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from lpt.bench.machine import matrix_peak, seconds_per_call, summary, synchronise
+from lpt.bench.measurements import Amounts
+from lpt.run import Run
+from lpt.training import Trainer
+
+
+def split_update(trainer: Trainer, amounts: Amounts) -> dict[str, Any]:
+    """Milliseconds an update by part, in updates of their own whose parts are waited for.
+
+    `data` draws the batch, `posterior` infers plans (a proposal's backward pass is learning's),
+    `learning` is everything else.
+    """
+    engine = trainer.posterior
+    parts: dict[str, list[float]] = {"data": [], "posterior": [], "learning": []}
+    for _ in range(amounts.repeats):
+        data: list[float] = []
+        inferring: list[float] = []
+        with _clocked(trainer.sampler, "next", trainer.device, data):
+            with _clocked(engine, "sample", trainer.device, inferring):
+                whole = seconds_per_call(trainer.update, trainer.device, amounts.seconds)
+        updates = len(data)
+        parts["data"].append(1000 * sum(data) / updates)
+        parts["posterior"].append(1000 * sum(inferring) / updates)
+        parts["learning"].append(1000 * (whole - (sum(data) + sum(inferring)) / updates))
+    return {name: summary(values) for name, values in parts.items()}
+
+
+@contextmanager
+def _clocked(owner: Any, name: str, device: torch.device, seconds: list[float]) -> Iterator[None]:
+    """Adds the seconds of each call of a method to a list; nothing for an owner of None."""
+    if owner is None:
+        yield
+        return
+    method = getattr(owner, name)
+
+    def timed(*arguments: Any) -> Any:
+        synchronise(device)
+        began = time.perf_counter()
+        result = method(*arguments)
+        synchronise(device)
+        seconds.append(time.perf_counter() - began)
+        return result
+
+    setattr(owner, name, timed)
+    try:
+        yield
+    finally:
+        delattr(owner, name)  # the class's own method is there again
+
+
+def count_flops(run: Run, update_ms: float, amounts: Amounts) -> dict[str, Any]:
+    """Counts an update's matrix work and measures what this machine can do in its precision.
+
+    Args:
+        run: whose configuration and data an update of a new trainer is counted with.
+        update_ms: measured milliseconds of an update.
+        amounts: repeats; a matrix product's last a quarter of `amounts.seconds`.
+
+    Returns:
+        `per_update` and `per_second` (achieved), `matrix_peak` (`matrix_peak`), and
+        `roofline_share`, achieved over peak.
+    """
+    config, device = run.config, run.trainer.device
+    plain = replace(config, training=replace(config.training, compile=False))
+    trainer = Trainer(plain, run.trainer.dataset, device)
+    # Fused attention is not counted on a CPU; written out it is the same products.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        trainer.update()
+    count = counter.get_total_flops()
+    peak = matrix_peak(config.training.precision, device, amounts.repeats, amounts.seconds / 4)
+    achieved = 1000 * count / update_ms
+    return {
+        "per_update": count,
+        "per_second": achieved,
+        "matrix_peak": peak,
+        "roofline_share": achieved / peak["flops"]["median"],
+    }

@@ -1,0 +1,184 @@
+"""`lpt-bench speed`: how fast training, planning, rollouts and loading are on this machine.
+
+Everything runs in one process with the run's threads, on random data of the preset's shapes. Where
+others are measured beside this toolkit, repeats are interleaved (A B A B ...), so that whatever
+else the machine does meets them alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gymnasium
+import torch
+
+from lpt.bench.breakdown import count_flops, split_update
+from lpt.bench.contenders import Adapter, Contender, Toolkit, environment_maker, find_adapter
+from lpt.bench.machine import describe_machine, peak_memory
+from lpt.bench.measurements import (
+    Amounts,
+    measure_loading,
+    measure_planning,
+    measure_rollouts,
+    measure_training,
+)
+from lpt.bench.problem import Shapes, draw_trajectories, random_steps, shapes_of
+from lpt.checks import find_device
+from lpt.config import Config, to_dict
+from lpt.data import Provenance, find_task, write_d4rl
+from lpt.metadata import current_versions
+from lpt.report import portable
+from lpt.run import start
+
+COUNTING = (
+    "transitions whose action likelihood (or other action loss) an update scores, a second; steps "
+    "read as history only are not counted. lpt's clock includes its reading of data, the others' "
+    "batches are on the device before theirs starts"
+)
+"""How transitions are counted, stated in every record."""
+
+
+def measure(
+    config: Config,
+    against: Sequence[str] = (),
+    amounts: Amounts | None = None,
+    log: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Measures this toolkit, beside others if asked.
+
+    Args:
+        config: of the run to measure; its data are not read.
+        against: adapter files, or names of shipped adapters (`lpt.bench.contenders`).
+        amounts: how much to measure; the defaults if None.
+        log: receives a line before each part.
+
+    Returns:
+        The record that `lpt-bench speed --out` writes: `contenders` and `ratios`, `split_ms`,
+        `flops`, `loading` and `peak_memory` of this toolkit, and what they depend on.
+
+    Raises:
+        FileNotFoundError: there is no such adapter.
+        ValueError: the preset's environment is unknown, an adapter is broken, or an option is out
+            of range; all before any measurement.
+    """
+    amounts, device = amounts or Amounts(), find_device(config.device)
+    torch.set_num_threads(config.training.threads)
+    make_env = _environment_maker(config)
+    environment = make_env()
+    shapes = shapes_of(config, environment, device)
+    environment.close()
+    steps = random_steps(shapes, amounts.rows)
+    adapters = _adapters(against, shapes, make_env)
+    for adapter in adapters:
+        adapter.try_out([draw_trajectories(shapes, steps, seed) for seed in range(4)])
+    record = {
+        "preset": config.env,
+        "machine": describe_machine(device),
+        "versions": current_versions(),
+        "amounts": {f.name: getattr(amounts, f.name) for f in fields(Amounts)},
+        "shapes": {**asdict(shapes), "device": str(device)},
+        "counting": COUNTING,
+    }
+    with TemporaryDirectory(prefix="lpt-bench-") as folder:
+        path = Path(folder) / "data.hdf5"
+        log(f"data: {len(steps['rewards'])} random steps of {config.env}")
+        write_d4rl(path, steps, Provenance("random", config.env))
+        del steps
+        config = replace(config, data=str(path), out=Path(folder) / "run", results=None)
+        return {**record, **_measurements(config, adapters, amounts, log)}
+
+
+def _measurements(
+    config: Config, adapters: list[Adapter], amounts: Amounts, log: Callable[[str], None]
+) -> dict[str, Any]:
+    """Everything that is measured, from the data file on."""
+    memory: dict[str, Any] = {}
+    log("loading")
+    loading = measure_loading(config, amounts)
+    run = start(config, log=lambda text: None)
+    device = run.trainer.device
+    memory["loading"] = peak_memory(device)
+    contenders: list[Contender] = [Toolkit(run), *adapters]
+    log("training: " + ", ".join(contender.name for contender in contenders))
+    training = measure_training(contenders, amounts, device)
+    split = split_update(run.trainer, amounts)
+    memory["training"] = peak_memory(device)
+    log("planning and rollouts")
+    counts = sorted({1, amounts.episodes})
+    planning = {n: measure_planning(contenders, n, amounts, device) for n in counts}
+    rollouts = measure_rollouts(contenders, amounts)
+    memory["rollouts"] = peak_memory(device)
+    log("FLOP/s")
+    measured = _by_contender(contenders, training, planning, rollouts)
+    return {
+        "contenders": measured,
+        "ratios": _ratios(measured),
+        "split_ms": split,
+        "flops": count_flops(run, training[Toolkit.name]["update_ms"]["median"], amounts),
+        "loading": loading,
+        "peak_memory": memory,
+        "config": portable(to_dict(replace(run.config, out=None, data="random"))),
+    }
+
+
+def _environment_maker(config: Config) -> Callable[[], gymnasium.Env]:
+    task = find_task(config.env)
+    env_id = config.env_id or (task.env_id if task else None)
+    if env_id is None:
+        raise ValueError(f"--preset {config.env} names no environment: give --env-id too")
+    return environment_maker(env_id, **(task.env_kwargs if task and not config.env_id else {}))
+
+
+def _adapters(
+    names: Sequence[str], shapes: Shapes, make_env: Callable[[], gymnasium.Env]
+) -> list[Adapter]:
+    paths = [find_adapter(name) for name in names]
+    stems = [Toolkit.name, *(path.stem for path in paths)]
+    if len(set(stems)) < len(stems):
+        raise ValueError(f"--against {' '.join(names)}: each file needs a name of its own, not lpt")
+    return [Adapter(path, shapes, make_env) for path in paths]
+
+
+def _by_contender(
+    contenders: Sequence[Contender],
+    training: dict[str, Any],
+    planning: dict[int, dict[str, Any]],
+    rollouts: dict[str, Any],
+) -> dict[str, dict[str, Any]]:
+    """The three measurements by contender; None where it has no such function."""
+    return {
+        c.name: {
+            "training": training.get(c.name),
+            "planning_ms": {str(n): planning[n].get(c.name) for n in sorted(planning)},
+            "rollout": rollouts.get(c.name),
+        }
+        for c in contenders
+    }
+
+
+def _ratios(contenders: dict[str, dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """How many times faster this toolkit is than each other one, by medians; None where blank."""
+
+    def speeds(record: dict[str, Any]) -> dict[str, float | None]:
+        training, rollout = record["training"], record["rollout"]
+        found = {
+            "training": training and training["transitions_per_second"]["median"],
+            "rollout": rollout and rollout["steps_per_second"]["median"],
+        }
+        for n, plans in record["planning_ms"].items():
+            found[f"planning_{n}"] = plans and 1 / plans["median"]
+        return found
+
+    def over(ours: float | None, other: float | None) -> float | None:
+        return None if ours is None or other is None else ours / other
+
+    ours = speeds(contenders[Toolkit.name])
+    return {
+        name: {key: over(ours[key], other) for key, other in speeds(record).items()}
+        for name, record in contenders.items()
+        if name != Toolkit.name
+    }

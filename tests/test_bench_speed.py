@@ -1,0 +1,181 @@
+"""lpt-bench speed: what it measures and writes, alone and beside adapters."""
+
+import io
+import json
+from contextlib import redirect_stdout
+
+import numpy as np
+import pytest
+import torch
+from small_runs import SIZES
+
+from lpt.bench.breakdown import split_update
+from lpt.bench.contenders import Adapter, find_adapter
+from lpt.bench.measurements import Amounts
+from lpt.bench.problem import Shapes, draw_trajectories, random_steps
+from lpt.cli.bench import main
+from lpt.training import Trainer
+
+SMALL = "--rows 9000 --repeats 2 --seconds 0 --episodes 3 --rollout-steps 4".split()
+TOY = """
+import numpy as np
+
+def build(shapes):
+    return shapes
+
+def train_step(shapes, batch):
+    assert batch.observations.shape == (8, 1000, 11) and batch.actions.shape == (8, 1000, 3)
+    assert batch.returns_to_go[:, -1].equal(batch.rewards[:, -1])
+    return 7
+
+def act(shapes, observations):
+    return np.zeros((len(observations), shapes.action_dim), np.float32)
+"""
+
+
+def shapes(discrete: bool = False) -> Shapes:
+    sizes = dict(observation_dim=4, action_dim=3, horizon=30, trajectories=6, context=4)
+    model = dict(segments=2, segment_steps=5, layers=1, heads=2, width=8)
+    return Shapes(task="t", discrete=discrete, device=torch.device("cpu"), **sizes, **model)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """The record of a small measurement beside a toy, and what was printed."""
+    folder = tmp_path_factory.mktemp("speed")
+    (folder / "toy.py").write_text(TOY)
+    out = folder / "speed.json"
+    command = ["speed", *SMALL, "--against", str(folder / "toy.py"), "--out", str(out), *SIZES]
+    with redirect_stdout(io.StringIO()) as printed:
+        assert main(command) == 0
+    return json.loads(out.read_text()), printed.getvalue()
+
+
+def is_summary(found, repeats: int = 2) -> bool:
+    values = found["values"]
+    return len(values) == repeats and 0 < found["low"] <= found["median"] <= found["high"]
+
+
+def test_the_record_holds_every_measurement_with_its_spread(measured):
+    record, _ = measured
+    lpt = record["contenders"]["lpt"]
+    assert all(is_summary(found) for found in lpt["training"].values())
+    assert lpt["training"]["transitions_per_update"]["high"] <= 8 * 2 * 6  # trajectories, M, c
+    assert set(lpt["planning_ms"]) == {"1", "3"}
+    assert all(is_summary(found) for found in lpt["planning_ms"].values())
+    assert set(lpt["rollout"]) == {"steps_per_second", "policy_ms", "environment_ms"}
+    assert all(is_summary(found) for found in lpt["rollout"].values())
+    assert set(record["split_ms"]) == {"data", "posterior", "learning"}
+    assert all(is_summary(found) for found in record["split_ms"].values())
+    assert is_summary(record["loading"]["seconds"]) and record["loading"]["steps"] == 9000
+    flops = record["flops"]
+    assert flops["per_update"] > 0 and 0 < flops["roofline_share"] < 1
+    assert is_summary(flops["matrix_peak"]["flops"])
+    assert record["peak_memory"]["training"]["resident_mib"] > 10
+
+
+def test_the_record_says_what_its_figures_depend_on(measured):
+    record, _ = measured
+    assert record["preset"] == "hopper-medium" and record["versions"]["torch"]
+    assert record["machine"]["threads"] == 1 and record["machine"]["cpu"]
+    assert record["amounts"] == {
+        "repeats": 2,
+        "seconds": 0,
+        "rows": 9000,
+        "episodes": 3,
+        "rollout_steps": 4,
+    }
+    assert record["shapes"]["observation_dim"] == 11 and record["shapes"]["horizon"] == 1000
+    assert record["config"]["model"]["width"] == 8 and record["config"]["out"] is None
+    assert "scores" in record["counting"]
+
+
+def test_an_adapter_is_measured_and_compared_and_what_it_lacks_is_blank(measured):
+    record, printed = measured
+    lpt, toy = record["contenders"]["lpt"], record["contenders"]["toy"]
+    assert toy["training"]["transitions_per_update"]["values"] == [7, 7]
+    assert toy["planning_ms"] == {"1": None, "3": None}
+    ratio = record["ratios"]["toy"]
+    rates = [c["training"]["transitions_per_second"]["median"] for c in (lpt, toy)]
+    assert ratio["training"] == pytest.approx(rates[0] / rates[1])
+    rates = [c["rollout"]["steps_per_second"]["median"] for c in (lpt, toy)]
+    assert ratio["rollout"] == pytest.approx(rates[0] / rates[1])
+    assert ratio["planning_1"] is None
+    assert "training: lpt, toy" in printed and "lpt / toy" in printed
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import nothing_there", "importing it raised ModuleNotFoundError (line 1)"),
+        ("x = 1", "has no function build"),
+        ("def build(shapes):\n    return 1 / 0", "build raised ZeroDivisionError (line 2)"),
+        (
+            "def build(s): ...\ndef train_step(b, batch):\n    return None",
+            "train_step returned None",
+        ),
+        ("def build(s): ...\ndef plan(b, n):\n    raise KeyError(n)", "plan raised KeyError"),
+        (
+            "def build(s): ...\ndef act(b, o):\n    return o",
+            "act returned actions of shape (2, 11)",
+        ),
+    ],
+)
+def test_a_broken_adapter_is_named_before_anything_is_measured(code, message, tmp_path, capsys):
+    path = tmp_path / "broken.py"
+    path.write_text(code)
+    assert main(["speed", *SMALL, "--against", str(path), *SIZES]) == 2
+    error = capsys.readouterr().err
+    assert f"adapter {path}" in error and message in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--against", "my_adapter"], "decision-transformer"),
+        (["--rows", "500"], "give at least 8000"),
+        (["--preset", "hoper-medium"], "no preset"),
+        (["--data", "my.npz"], "random data"),
+    ],
+)
+def test_mistakes_are_told_at_once(arguments, message, capsys):
+    assert main(["speed", *SMALL, *SIZES, *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_that_is_there_is_kept(tmp_path, capsys):
+    out = tmp_path / "speed.json"
+    out.write_text("{}")
+    assert main(["speed", *SMALL, "--out", str(out), *SIZES]) == 2
+    assert "--overwrite" in capsys.readouterr().err and out.read_text() == "{}"
+
+
+def test_random_data_are_whole_trajectories():
+    steps = random_steps(shapes(), 200)
+    assert steps["observations"].shape == (180, 4) and np.abs(steps["actions"]).max() <= 1
+    assert np.flatnonzero(steps["timeouts"]).tolist() == list(range(29, 180, 30))
+    batch = draw_trajectories(shapes(), steps, 0)
+    assert batch.returns_to_go[:, 0].numpy() == pytest.approx(
+        batch.rewards.sum(1).numpy(), abs=1e-4
+    )
+
+
+def test_measuring_the_split_leaves_the_trainer_as_it_was(make_config, dataset):
+    trainer = Trainer(make_config(inference="langevin"), dataset, torch.device("cpu"))
+    split_update(trainer, Amounts(repeats=1, seconds=0))
+    assert "next" not in vars(trainer.sampler) and "sample" not in vars(trainer.posterior)
+    assert trainer.step == 1
+
+
+@pytest.mark.parametrize("discrete", [False, True])
+def test_the_decision_transformer_trains_and_acts(discrete):
+    pytest.importorskip("transformers")
+    sizes = shapes(discrete)
+    adapter = Adapter(find_adapter("decision-transformer"), sizes, lambda: None)
+    adapter.try_out([draw_trajectories(sizes, random_steps(sizes, 180), 0)])
+    assert adapter.train_step() == 6 * 2 * 20  # trajectories, segments, K
+    adapter.reset(3)
+    for _ in range(22):  # past its context
+        actions = adapter.act(np.ones((3, 4), np.float32))
+    assert actions.shape == ((3,) if discrete else (3, 3))
+    assert not adapter.can("plan")
