@@ -134,6 +134,16 @@ def read_mapped(
     return dataset
 
 
+def stored_horizon(folder: str | os.PathLike[str]) -> int | None:
+    """Returns the horizon that a folder was converted with, None if it has none.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: its record is damaged.
+    """
+    return _read_record(Path(folder))[2].horizon
+
+
 def verify(dataset: TrajectoryDataset) -> None:
     """Reads a whole data set and compares it with what is recorded of it.
 

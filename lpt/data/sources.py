@@ -15,7 +15,7 @@ from lpt.data.dataset import DatasetConfig, TrajectoryDataset
 from lpt.data.download import download_record
 from lpt.data.games import SUFFIXES as GAMES_SUFFIXES
 from lpt.data.games import is_games_path, read_games
-from lpt.data.mapped import SUFFIX, is_mapped_path, read_mapped
+from lpt.data.mapped import SUFFIX, is_mapped_path, read_mapped, stored_horizon
 from lpt.data.minari_io import is_minari_id, read_minari
 from lpt.data.minari_remote import fetch_minari, is_local, remote
 from lpt.data.npz import read_npz
@@ -100,7 +100,9 @@ def load(
         dataset = _read_minari(str(place), config, discrete, task, empty)
     else:
         origin = _origin(task, kind, place)
-        options = given if kind == "lpt" else config
+        # A folder's own horizon goes before the task's.
+        own = kind == "lpt" and (given is None or stored_horizon(place) is not None)
+        options = given if own else config
         dataset = read_file(place, options, discrete=discrete, origin=origin, empty=empty)
     if task is not None and task.most is not None:
         dataset = _pay_once(dataset, task.most, say)

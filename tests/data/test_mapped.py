@@ -391,3 +391,24 @@ def test_memory_is_bounded(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     before, converted, sampled, size = map(int, done.stdout.split())
     assert size == 152 and max(converted, sampled) - before < 110, done.stdout
+
+
+def test_the_tasks_horizon_is_taken_where_the_folder_has_none(tmp_path):
+    """As of the file that it was converted from; a horizon of its own goes first."""
+    held = DatasetConfig(returns="held")
+    for horizon, expected in ((None, 300), (25, 25)):
+        data = load_steps(horizon)
+        folder = tmp_path / f"{horizon}.lpt"
+        write_mapped(folder, data)
+        found = load("maze2d-umaze", held, source=str(folder), log=None)
+        assert found.config.horizon == expected
+
+
+def load_steps(horizon):
+    """Two trajectories of ten steps."""
+    flags = np.zeros(20)
+    flags[[9, 19]] = 1
+    return TrajectoryDataset.from_steps(
+        np.zeros((20, 4)), np.zeros((20, 2)), np.ones(20), flags * 0, flags,
+        config=DatasetConfig(horizon=horizon),
+    )  # fmt: skip
