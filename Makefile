@@ -55,6 +55,7 @@ lint: $(VENV)/.installed-dev
 figures: $(VENV)/.installed
 	$(BIN)/python scripts/figures.py table --summary --into README.md
 	$(BIN)/python scripts/figures.py table --into docs/results.md
+	$(BIN)/python scripts/figures.py table --summary --into docs/mujoco.md --only halfcheetah hopper walker2d
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

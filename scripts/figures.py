@@ -2,6 +2,7 @@
 
 python scripts/figures.py table --into docs/results.md
 python scripts/figures.py table --summary --into README.md
+python scripts/figures.py table --summary --only hopper walker2d --into docs/mujoco.md
 python scripts/figures.py data results/data/mujoco.json hopper-medium hopper-medium-replay
 python scripts/figures.py curves docs/curve.png runs/maze2d-umaze/amortised-seed*
 python scripts/figures.py sweeps docs/sweeps.png results/hopper-medium-replay/*/sweep.json
@@ -32,15 +33,21 @@ from lpt.tables import COLUMNS, markdown_table, read_results, summary_table
 BEGIN, END = "<!-- results: made by scripts/figures.py table -->", "<!-- end of results -->"
 
 
-def table(results: Path = Path("results"), into: Path | None = None, summary: bool = False) -> None:
+def table(
+    results: Path = Path("results"),
+    into: Path | None = None,
+    summary: bool = False,
+    only: tuple[str, ...] = (),
+) -> None:
     """Markdown table of every results/**/seed*.json.
 
     Args:
         results: folder of result files, and of data/mujoco.json.
         into: file whose part between the result markers is replaced; unset: print.
         summary: one row a task, with the data's own returns, instead of one row an algorithm.
+        only: beginnings of tasks' names, such as hopper; unset: all tasks.
     """
-    records = read_results(results)
+    records = [r for r in read_results(results) if r["task"].startswith(only or "")]
     text = markdown_table(records)
     if summary:
         stored = results / "data" / "mujoco.json"

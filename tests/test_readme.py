@@ -22,6 +22,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 RUN = Path("runs/maze2d-umaze/amortised-seed0")
 NOT_OURS = {"python3", "source", "pip", "tensorboard", "bash"}
 """Programs that the README only mentions."""
+TABLES = ("results.md", "mujoco.md")
+"""Pages in docs/ whose tables `make figures` makes, besides the README's."""
 SHORT = ["--steps", "3", *SIZES]
 
 
@@ -103,9 +105,9 @@ def test_contributors_commands_exist():
 
 def test_the_results_table_has_its_markers():
     figures = (ROOT / "scripts" / "figures.py").read_text(encoding="utf-8")
-    full = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    pages = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in TABLES]
     for marker in re.findall(r"<!--.*?-->", figures):
-        assert README.count(marker) == full.count(marker) == 1
+        assert [page.count(marker) for page in (README, *pages)] == [1, 1, 1]
 
 
 def test_links_lead_somewhere():

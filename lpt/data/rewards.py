@@ -18,22 +18,23 @@ from lpt.data.blocks import select
 from lpt.data.dataset import TrajectoryDataset
 
 
-def pay_once(dataset: TrajectoryDataset, most: float) -> TrajectoryDataset:
+def pay_once(dataset: TrajectoryDataset, max_return: float) -> TrajectoryDataset:
     """Pays each trajectory where its reward rises above all that came before, and nowhere else.
 
-    A trajectory that has reached `most` ends there, as an episode does. Its return becomes the
-    largest number of things that were done at one time: if one was undone and another done
+    A trajectory that has reached `max_return` ends there, as an episode does. Its return becomes
+    the largest number of things that were done at one time: if one was undone and another done
     afterwards, less than an evaluation would pay.
 
     Args:
         dataset: rewards count what is reached at each step.
-        most: largest return of an episode.
+        max_return: largest return of an episode.
 
     Returns:
-        The data set itself if no trajectory's sum of rewards exceeds `most`: it pays once already.
+        The data set itself if no trajectory's sum of rewards exceeds `max_return`: it pays once
+        already.
     """
     offsets = dataset.offsets
-    if np.add.reduceat(dataset.rewards, offsets[:-1]).max() <= most:
+    if np.add.reduceat(dataset.rewards, offsets[:-1]).max() <= max_return:
         return dataset
     rewards = np.empty_like(dataset.rewards)
     ends = offsets[1:].copy()
@@ -41,8 +42,8 @@ def pay_once(dataset: TrajectoryDataset, most: float) -> TrajectoryDataset:
     for i, (start, end) in enumerate(pairwise(offsets)):
         reached = np.maximum.accumulate(np.maximum(dataset.rewards[start:end], 0))
         rewards[start:end] = np.diff(reached, prepend=0)
-        if reached[-1] >= most:
-            ends[i] = start + np.argmax(reached >= most) + 1
+        if reached[-1] >= max_return:
+            ends[i] = start + np.argmax(reached >= max_return) + 1
             terminated[i] = True
     lengths = ends - offsets[:-1]
     kept = np.arange(len(rewards)) < np.repeat(ends, dataset.lengths)

@@ -104,8 +104,8 @@ def load(
         own = kind == "lpt" and (given is None or stored_horizon(place) is not None)
         options = given if own else config
         dataset = read_file(place, options, discrete=discrete, origin=origin, empty=empty)
-    if task is not None and task.most is not None:
-        dataset = _pay_once(dataset, task.most, say)
+    if task is not None and task.max_return is not None:
+        dataset = _pay_once(dataset, task.max_return, say)
     _warn_of_another_task(task, dataset, say)
     dropped = dataset.provenance.details["dropped_short_trajectories"]
     if dropped:
@@ -185,12 +185,12 @@ def _have_minari(name: str, minari_id: str, say: Log) -> None:
     say(f"data: {name} from the Minari data set {minari_id} (downloaded now from {remote()})")
 
 
-def _pay_once(dataset: TrajectoryDataset, most: float, say: Log) -> TrajectoryDataset:
-    paid = pay_once(dataset, most)
+def _pay_once(dataset: TrajectoryDataset, max_return: float, say: Log) -> TrajectoryDataset:
+    paid = pay_once(dataset, max_return)
     if paid is not dataset:
         say(
             f"data: rewards last as long as what was reached (returns up to "
-            f"{dataset.returns.max():g}): paid once, as in evaluation (up to {most:g})"
+            f"{dataset.returns.max():g}): paid once, as in evaluation (up to {max_return:g})"
         )
     return paid
 

@@ -31,8 +31,8 @@ class Task:
         minari_id: Minari's own data set of the same robot and level, where there is one: recorded
             afresh in a newer environment, hence other data than D4RL's.
         env_kwargs: what `env_id` is made with; where given, Minari's own set too is evaluated so.
-        most: largest return of an episode that pays once for each thing reached, then ends; data
-            that pay for as long as it lasts are relabelled (`lpt.data.rewards`). None: not so.
+        max_return: largest return of an episode that pays once for each thing reached, then ends;
+            data that pay for as long as it lasts are relabelled (`lpt.data.rewards`). None: not so.
         files_fit: whether policies trained on D4RL's files can act in `env_id`.
     """
 
@@ -48,7 +48,7 @@ class Task:
     games: int | None = None
     minari_id: str | None = None
     env_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
-    most: float | None = None
+    max_return: float | None = None
     files_fit: bool = True
 
     @property
@@ -122,7 +122,7 @@ def _antmaze_task(maze: str) -> Task:
         horizon=700,
         minari_id=f"D4RL/antmaze/{maze}-v1",
         env_kwargs={"maze_map": _UMAZE, "continuing_task": False},
-        most=1.0,
+        max_return=1.0,
     )
 
 
@@ -134,7 +134,7 @@ def _kitchen_task(data: str) -> Task:
         horizon=280,
         minari_id=f"D4RL/kitchen/{data}-v2",
         env_kwargs={"tasks_to_complete": list(_KITCHEN[data])},
-        most=4.0,
+        max_return=4.0,
     )
 
 
