@@ -31,22 +31,24 @@ def layer_windows(context: int, layers: int) -> list[int]:
     return [1 + share + (layer < extra) for layer in range(layers)]
 
 
-def rotate(x: Tensor, positions: Tensor) -> Tensor:
+def rotate(x: Tensor, positions: Tensor, dim: int = -1) -> Tensor:
     """Rotary position embedding (Su et al., 2021); scores depend on position differences only.
 
     Args:
-        x: ``[B, H, T, d]`` queries or keys, ``d`` even.
+        x: ``[..., T, d]`` queries or keys, ``d`` even; ``[..., d, T]`` if ``dim`` is -2.
         positions: ``[T]`` step numbers.
+        dim: where ``d`` is, -1 or -2.
 
     Returns:
-        ``[B, H, T, d]``.
+        As ``x``.
     """
-    half = x.shape[-1] // 2
+    half = x.shape[dim] // 2
     frequency = 10000.0 ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
     angle = positions.to(torch.float32)[:, None] * frequency
+    angle = angle if dim == -1 else angle.t().contiguous()
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    first, second = x[..., :half], x[..., half:]
-    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+    first, second = x.chunk(2, dim)
+    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim)
 
 
 def band_mask(queries: int, keys: int, window: int, device: torch.device) -> Tensor:
@@ -91,6 +93,37 @@ def banded_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
     return out.reshape(batch, heads, blocks * block, width)[:, :, :time]
 
 
+NEIGHBOURS = 8
+"""Largest window for :func:`neighbour_attention`, which costs ``O(T window)`` whatever it is."""
+
+
+def neighbour_attention(q: Tensor, k: Tensor, v: Tensor, positions: Tensor, window: int) -> Tensor:
+    """Causal attention within a narrow band, one earlier neighbour after the other.
+
+    Matrix products of a few rows each, many of their scores masked, waste a CPU; here all steps of
+    all sequences lie along the last axis and every operation runs over the whole of it.
+
+    Args:
+        q: ``[H, d, S]`` rotated queries of S steps, sequence after sequence.
+        k: ``[H, d, S]`` rotated keys.
+        v: ``[H, d, S]`` values.
+        positions: ``[S]`` number of each step in its own sequence.
+        window: steps each query sees, itself included.
+
+    Returns:
+        ``[H, d, S]``.
+    """
+    back = torch.arange(window, device=q.device)[:, None]
+    keys, values = ([x] + [x.roll(j, -1) for j in range(1, window)] for x in (k, v))
+    scores = torch.stack([(q * key).sum(1) for key in keys]) * q.shape[1] ** -0.5  # [w, H, S]
+    outside = (back > positions)[:, None]
+    weights = scores.masked_fill(outside, -torch.inf).softmax(0)
+    out = weights[0, :, None] * v
+    for weight, value in zip(weights[1:], values[1:], strict=True):
+        out = torch.addcmul(out, weight[:, None], value)
+    return out
+
+
 class StepCache:
     """The last ``window`` keys and values of one self-attention layer, for ``B`` episodes.
 
@@ -125,12 +158,26 @@ class BandedSelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, T, D] -> [B, T, D]`` over whole sequences."""
+        if 1 < self.window <= NEIGHBOURS and x.device.type == "cpu":
+            return self._among_neighbours(x)
         q, k, v = self._project(x)
         if self.window > 1:
             positions = torch.arange(x.shape[1], device=x.device)
             q, k = rotate(q, positions), rotate(k, positions)
         y = banded_attention(q, k, v, self.window)
         return self.out(y.transpose(1, 2).reshape(x.shape))
+
+    def _among_neighbours(self, x: Tensor) -> Tensor:
+        """The same, steps along the last axis."""
+        batch, time, width = x.shape
+        steps = x.reshape(batch * time, width)
+        qkv = F.linear(self.qkv.weight, steps)  # [3 D, B T]
+        qkv = qkv + self.qkv.bias[:, None].to(qkv.dtype)
+        q, k, v = qkv.view(3, self.heads, width // self.heads, batch * time)
+        positions = torch.arange(time, device=x.device).repeat(batch)
+        q, k = rotate(q, positions, dim=-2), rotate(k, positions, dim=-2)
+        y = neighbour_attention(q, k, v, positions, self.window)
+        return self.out(y.view(width, batch * time).t()).view(x.shape)
 
     def cache(self, batch: int) -> StepCache:
         """An empty cache for ``batch`` episodes."""
@@ -172,5 +219,6 @@ class PlanAttention(nn.Module):
         """``[B, T, D]`` steps attend to ``[B, H, N, d]`` keys and values; returns ``[B, T, D]``."""
         batch, time, width = x.shape
         q = self.query(x).view(batch, time, self.heads, width // self.heads).transpose(1, 2)
-        y = F.scaled_dot_product_attention(q, keys, values)
+        scores = q @ keys.transpose(-1, -2) * q.shape[-1] ** -0.5  # N is small: no kernel beats it
+        y = scores.softmax(-1) @ values
         return self.out(y.transpose(1, 2).reshape(x.shape))

@@ -4,7 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lpt.attention import BandedSelfAttention, banded_attention, layer_windows, rotate
+from lpt.attention import (
+    NEIGHBOURS,
+    BandedSelfAttention,
+    banded_attention,
+    layer_windows,
+    neighbour_attention,
+    rotate,
+)
 from lpt.data import SamplerConfig, TrajectorySampler
 
 
@@ -30,6 +37,34 @@ def test_band_equals_the_full_masked_matrix(time, window):
         a = torch.autograd.grad((got * direction).sum(), leaf, retain_graph=True, allow_unused=True)
         b = torch.autograd.grad((want * direction).sum(), leaf, retain_graph=True)
         torch.testing.assert_close(a[0], b[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("window", [2, 3, NEIGHBOURS])
+@pytest.mark.parametrize("time", [1, 2, 7, 33])
+def test_neighbours_equal_the_full_masked_matrix(time, window):
+    """Also where one sequence follows another on the same axis."""
+    torch.manual_seed(time * 1000 + window)
+    q, k, v = torch.randn(3, 2, 3, time, 4, dtype=torch.float64).requires_grad_()  # [B, H, T, d]
+    flat = (x.permute(1, 3, 0, 2).reshape(3, 4, 2 * time) for x in (q, k, v))
+    out = neighbour_attention(*flat, torch.arange(time).repeat(2), window)
+    got = out.view(3, 4, 2, time).permute(2, 0, 3, 1)
+    want = full_attention(q, k, v, window)
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
+    direction = torch.randn_like(got)
+    for leaf in (q, k, v):
+        a = torch.autograd.grad((got * direction).sum(), leaf, retain_graph=True)
+        b = torch.autograd.grad((want * direction).sum(), leaf, retain_graph=True)
+        torch.testing.assert_close(a[0], b[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("window", [2, 5])
+def test_a_narrow_band_is_the_same_by_neighbours_and_by_blocks(window, monkeypatch):
+    torch.manual_seed(window)
+    attention = BandedSelfAttention(8, 2, window)
+    x = torch.randn(3, 21, 8)
+    by_neighbours = attention(x)
+    monkeypatch.setattr("lpt.attention.NEIGHBOURS", 0)
+    torch.testing.assert_close(by_neighbours, attention(x), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("window", [5, 64])
