@@ -58,6 +58,19 @@ def band_mask(queries: int, keys: int, window: int, device: torch.device) -> Ten
     return (key <= query) & (key > query - window)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Softmax attention of ``[..., T, d]`` over ``[..., S, d]``, within ``mask`` ``[..., T, S]``.
+
+    Written out on a CPU, whose fused kernel is slower for the few keys that a band or a plan has.
+    """
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    if mask is not None:
+        scores = scores + torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, -torch.inf)
+    return scores.softmax(-1) @ v
+
+
 def banded_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
     """Causal attention within a band, at a cost of ``O(T window)`` for long sequences.
 
@@ -79,17 +92,18 @@ def banded_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
     block = max(window - 1, 16)
     if time <= 2 * block:
         mask = band_mask(time, time, window, q.device)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return attend(q, k, v, mask)
     blocks = -(-time // block)
     tail = blocks * block - time
     q = F.pad(q, (0, 0, 0, tail)).view(batch, heads, blocks, block, width)
-    # [B, H, blocks, 2 * block, d]: every block's keys with the keys of the block before it.
-    k, v = (
-        F.pad(x, (0, 0, block, tail)).unfold(2, 2 * block, block).transpose(-1, -2) for x in (k, v)
-    )
+
+    def with_block_before(x: Tensor) -> Tensor:  # [B, H, blocks, 2 * block, d]
+        x = F.pad(x, (0, 0, block, tail)).view(batch, heads, blocks + 1, block, width)
+        return torch.cat((x[:, :, :-1], x[:, :, 1:]), dim=3)
+
     mask = band_mask(block, 2 * block, window, q.device).repeat(blocks, 1, 1)
     mask[0, :, :block] = False  # before the first block there are no steps, only padding
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    out = attend(q, with_block_before(k), with_block_before(v), mask)
     return out.reshape(batch, heads, blocks * block, width)[:, :, :time]
 
 
@@ -194,7 +208,7 @@ class BandedSelfAttention(nn.Module):
         back = self.window - 1 - positions  # steps back in time of each slot
         mask = (back[None, :] <= age[:, None])[:, None, None, :]  # [B, 1, 1, window]
         q, keys = rotate(q, positions[-1:]), rotate(cache.keys, positions)
-        y = F.scaled_dot_product_attention(q, keys, cache.values, attn_mask=mask)
+        y = attend(q, keys, cache.values, mask)
         return self.out(y.transpose(1, 2).reshape(x.shape))
 
 
@@ -219,6 +233,5 @@ class PlanAttention(nn.Module):
         """``[B, T, D]`` steps attend to ``[B, H, N, d]`` keys and values; returns ``[B, T, D]``."""
         batch, time, width = x.shape
         q = self.query(x).view(batch, time, self.heads, width // self.heads).transpose(1, 2)
-        scores = q @ keys.transpose(-1, -2) * q.shape[-1] ** -0.5  # N is small: no kernel beats it
-        y = scores.softmax(-1) @ values
+        y = attend(q, keys, values)
         return self.out(y.transpose(1, 2).reshape(x.shape))

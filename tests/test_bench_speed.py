@@ -13,7 +13,9 @@ from lpt.bench.breakdown import split_update
 from lpt.bench.contenders import Adapter, find_adapter
 from lpt.bench.measurements import Amounts
 from lpt.bench.problem import Shapes, draw_trajectories, random_steps
+from lpt.bench.speed import measure
 from lpt.cli.bench import main
+from lpt.cli.train import parse
 from lpt.training import Trainer
 
 SMALL = "--rows 9000 --repeats 2 --seconds 0 --episodes 3 --rollout-steps 4".split()
@@ -72,6 +74,20 @@ def test_the_record_holds_every_measurement_with_its_spread(measured):
     assert flops["per_update"] > 0 and 0 < flops["roofline_share"] < 1
     assert is_summary(flops["matrix_peak"]["flops"])
     assert record["peak_memory"]["training"]["resident_mib"] > 10
+
+
+@pytest.mark.parametrize("segments", ["2", "0"])
+def test_an_update_with_langevin_steps_is_counted(segments):
+    """Its energy's gradient is asked of the plans alone, and each step is work."""
+    few = Amounts(repeats=1, seconds=0, rows=9000, episodes=1, rollout_steps=2)
+    counts = []
+    for steps in ("1", "4"):
+        chosen = ["--inference", "langevin", "--posterior.steps", steps]
+        config = parse(["--env", "hopper-medium", *SIZES, *chosen, "--sampler.segments", segments])
+        counts.append(measure(config, amounts=few, log=str)["flops"]["per_update"])
+    one, four = counts
+    # A visit is a forward pass and half of a backward one, learning a forward and a whole one.
+    assert 1.8 < four / one < 2.6
 
 
 def test_the_record_says_what_its_figures_depend_on(measured):
