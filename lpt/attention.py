@@ -107,8 +107,8 @@ def banded_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
     return out.reshape(batch, heads, blocks * block, width)[:, :, :time]
 
 
-NEIGHBOURS = 8
-"""Largest window for :func:`neighbour_attention`, which costs ``O(T window)`` whatever it is."""
+NEIGHBOURS = 5
+"""Largest window for :func:`neighbour_attention`; wider ones cost it more memory than blocks."""
 
 
 def neighbour_attention(q: Tensor, k: Tensor, v: Tensor, positions: Tensor, window: int) -> Tensor:

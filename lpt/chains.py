@@ -60,7 +60,7 @@ class Chains:
 
     def state_dict(self) -> dict[str, Tensor]:
         """This shard's states and visit counts with their trajectory numbers."""
-        index = torch.arange(self.shard[0], self.trajectories, self.shard[1])
+        index = torch.arange(self.trajectories)[self.shard[0] :: self.shard[1]]
         return {"index": index, "states": self.states, "visits": self.visits}
 
     def load_state_dict(self, *shards: dict[str, Tensor]) -> None:

@@ -32,6 +32,11 @@ Which = Literal["last", "best"]
 _REPLACED, _TEMPORARY = ".old-", ".tmp-"
 
 
+def checkpoint_folder(run: Path | str, step: int) -> Path:
+    """Where the checkpoint after ``step`` updates is, or would be."""
+    return Path(run) / "checkpoints" / f"{step:08d}"
+
+
 def save_checkpoint(
     run: Path | str,
     step: int,
@@ -55,7 +60,7 @@ def save_checkpoint(
     Returns:
         The checkpoint's folder.
     """
-    folder = Path(run) / "checkpoints" / f"{step:08d}"
+    folder = checkpoint_folder(run, step)
     tensors = {POLICY_TENSORS: model_state, TRAINING_TENSORS: training_tensors}
     records = {POLICY_JSON: metadata.to_dict(), TRAINING_JSON: training_json}
     _publish(folder, tensors, records)

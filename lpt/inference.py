@@ -4,7 +4,8 @@ An energy maps ``z0 [B, N, D]`` to ``[B]`` nats, the negative log of an unnormal
 independent density for each row. Learning uses ``-log p(tau, y, z0)``, planning
 ``-log p(z0) - w log p(y | z0)``; a test uses a quadratic whose posterior is known in closed form.
 
-All samplers move a whole batch of chains at once and take their randomness from one generator.
+All samplers move a whole batch of chains at once and take their randomness from one generator, or
+from a :class:`SharedNoise` where a batch is shared among processes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from lpt.distributed import Ranks
 
 Energy = Callable[[Tensor], Tensor]
 """``[B, N, D] -> [B]`` nats."""
@@ -44,14 +47,56 @@ def energy_and_gradient(energy: Energy, z0: Tensor) -> tuple[Tensor, Tensor]:
     return value.detach(), gradient
 
 
-def noise_like(z0: Tensor, generator: torch.Generator) -> Tensor:
+class SharedNoise:
+    """Noise for some rows of a batch that does not depend on which rows these are.
+
+    It is drawn for the whole batch and cut, so that processes with a part each, and generators in
+    the same state, together have the noise of a process on its own.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator = generator
+        self.rows: Tensor | None = None
+        self.total = 0
+
+    def share(self, rows: Tensor, total: int) -> None:
+        """From now on noise is for ``rows`` ``[b]`` of a batch of ``total``."""
+        self.rows, self.total = rows.to(self.generator.device), total
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Standard normal, shaped like ``[b, ...]``."""
+        return self._cut(torch.randn, like)
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Uniform in [0, 1), shaped like ``[b, ...]``."""
+        return self._cut(torch.rand, like)
+
+    def _cut(self, draw: Callable[..., Tensor], like: Tensor) -> Tensor:
+        settings = {"generator": self.generator, "device": like.device, "dtype": like.dtype}
+        if self.rows is None or self.total == len(like):
+            return draw(like.shape, **settings)
+        return draw((self.total, *like.shape[1:]), **settings)[self.rows]
+
+
+Noise = torch.Generator | SharedNoise
+"""Where noise comes from."""
+
+
+def noise_like(z0: Tensor, generator: Noise) -> Tensor:
     """Standard normal noise shaped like ``z0``."""
+    if isinstance(generator, SharedNoise):
+        return generator.normal(z0)
     return torch.randn(z0.shape, generator=generator, device=z0.device, dtype=z0.dtype)
 
 
-def langevin(
-    energy: Energy, z0: Tensor, steps: int, step_size: float, generator: torch.Generator
-) -> Chain:
+def uniform_like(x: Tensor, generator: Noise) -> Tensor:
+    """Uniform numbers in [0, 1) shaped like ``x``."""
+    if isinstance(generator, SharedNoise):
+        return generator.uniform(x)
+    return torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+
+
+def langevin(energy: Energy, z0: Tensor, steps: int, step_size: float, generator: Noise) -> Chain:
     """Unadjusted Langevin: ``z <- z - s^2/2 grad E(z) + s eps`` (paper, eq. 8).
 
     Args:
@@ -78,13 +123,18 @@ class Preconditioner:
     2016; STANLEY, Karimi et al., 2023).
     """
 
-    def __init__(self, plan_shape: tuple[int, int], decay: float = 0.9) -> None:
-        self.decay, self.updates = decay, 0
+    def __init__(
+        self, plan_shape: tuple[int, int], decay: float = 0.9, ranks: Ranks | None = None
+    ) -> None:
+        self.decay, self.updates, self.ranks = decay, 0, ranks or Ranks()
         self.mean_square = torch.zeros(plan_shape)
 
     def update(self, gradient: Tensor) -> Tensor:
-        """Take in ``[B, N, D]`` gradients; returns the scale ``[N, D]``, 1 for a unit curvature."""
-        square = gradient.square().mean(0)
+        """Take in ``[B, N, D]`` gradients; returns the scale ``[N, D]``, 1 for a unit curvature.
+
+        B is this process's part of a batch, the mean is over all of it.
+        """
+        square = self.ranks.mean(gradient.square())
         self.mean_square = self.decay * self.mean_square.to(square) + (1 - self.decay) * square
         self.updates += 1
         mean_square = self.mean_square / (1 - self.decay**self.updates)
@@ -96,7 +146,7 @@ def preconditioned_langevin(
     z0: Tensor,
     steps: int,
     step_size: float,
-    generator: torch.Generator,
+    generator: Noise,
     preconditioner: Preconditioner,
 ) -> Chain:
     """Langevin with a diagonal metric: ``z <- z - s^2/2 G grad E + s sqrt(G) eps``."""
@@ -169,7 +219,7 @@ def fit_gaussian(
     std: Tensor,
     steps: int,
     step_size: float,
-    generator: torch.Generator,
+    generator: Noise,
     samples: int = 1,
 ) -> GaussianFit:
     """Variational inference: minimise ``E_q[E(z0)] - H(q)`` over a diagonal Gaussian by Adam.
@@ -203,7 +253,7 @@ def fit_gaussian(
     return GaussianFit(mean.detach(), log_std.detach().exp(), _stack(trace, mean))
 
 
-def _opposite_noise(like: Tensor, samples: int, generator: torch.Generator) -> Tensor:
+def _opposite_noise(like: Tensor, samples: int, generator: Noise) -> Tensor:
     """``[S, B, N, D]`` normal noise in pairs of opposite sign, whose odd errors cancel."""
     half = torch.stack([noise_like(like, generator) for _ in range((samples + 1) // 2)])
     return torch.cat((half, -half))[:samples]

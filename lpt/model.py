@@ -113,7 +113,8 @@ class Block(nn.Module):
         else:
             x = x + self.self_attention.step(normed, *memory)
         rows = plan[0].shape[0]
-        query = self.norm_plan(x).view(rows, -1, x.shape[-1])  # [B, M*T, D]
+        time = x.shape[0] * x.shape[1] // max(rows, 1)  # a process's part may have no row
+        query = self.norm_plan(x).view(rows, time, x.shape[-1])  # [B, M*T, D]
         x = x + self.dropout(self.plan_attention(query, *plan).view(x.shape))
         return x + self.dropout(self.mlp(self.norm_mlp(x)))
 
@@ -163,11 +164,11 @@ class TrajectoryGenerator(nn.Module):
 
     def forward(self, z: Tensor, observations: Tensor, previous_actions: Tensor) -> Tensor:
         """Head outputs ``[B, M, T, act]`` for plans ``[B, N, D]`` and steps ``[B, M, T, ...]``."""
-        batch, segments, time, _ = observations.shape
-        x = self.embed(observations, previous_actions).view(batch * segments, time, -1)
+        batch, segments = observations.shape[:2]
+        x = self.embed(observations, previous_actions).flatten(0, 1)
         for block, plan in zip(self.blocks, self.plan_memory(z), strict=True):
             x = block(x, plan)
-        return self.head(self.norm_out(x)).view(batch, segments, time, -1)
+        return self.head(self.norm_out(x)).unflatten(0, (batch, segments))
 
     def begin(self, z: Tensor) -> RolloutCache:
         """Start one episode for each plan ``[B, N, D]``."""

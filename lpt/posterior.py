@@ -20,9 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from lpt.chains import Chains
+from lpt.distributed import Ranks
 from lpt.inference import (
     Chain,
     Energy,
+    Noise,
     Preconditioner,
     energy_and_gradient,
     fit_gaussian,
@@ -94,7 +96,12 @@ class Posterior(nn.Module):
     """One engine with what it remembers: chains, preconditioner, proposal."""
 
     def __init__(
-        self, engine: Engine, config: PosteriorConfig, chains: Chains, proposal: Proposal
+        self,
+        engine: Engine,
+        config: PosteriorConfig,
+        chains: Chains,
+        proposal: Proposal,
+        ranks: Ranks | None = None,
     ) -> None:
         """Build the engine.
 
@@ -103,6 +110,7 @@ class Posterior(nn.Module):
             config: steps and weights.
             chains: persistent chains; read by ``langevin`` and ``preconditioned``.
             proposal: read and trained by ``amortised``.
+            ranks: the processes that share a batch; unset: this one alone.
 
         Raises:
             ValueError: for an unknown engine, or one that needs steps and has none.
@@ -120,7 +128,7 @@ class Posterior(nn.Module):
             raise ValueError(f"posterior.steps={self.steps}: the {engine} engine needs at least 1")
         self.proposal = proposal if engine == "amortised" else None
         self.plan_shape = proposal.plan_shape
-        self.preconditioner = Preconditioner(self.plan_shape)
+        self.preconditioner = Preconditioner(self.plan_shape, ranks=ranks)
 
     @property
     def persistent(self) -> bool:
@@ -134,7 +142,7 @@ class Posterior(nn.Module):
         overview: Tensor,
         returns: Tensor,
         prior_weight: float,
-        generator: torch.Generator,
+        generator: Noise,
     ) -> PosteriorSample:
         """Infer plans for a batch.
 
@@ -158,16 +166,14 @@ class Posterior(nn.Module):
             chain.z0, _zero(chain.z0), {**_describe(chain), "chain/visits": visits}
         )
 
-    def _move(self, energy: Energy, start: Tensor, generator: torch.Generator) -> Chain:
+    def _move(self, energy: Energy, start: Tensor, generator: Noise) -> Chain:
         if self.engine == "langevin":
             return langevin(energy, start, self.steps, self.step_size, generator)
         return preconditioned_langevin(
             energy, start, self.steps, self.step_size, generator, self.preconditioner
         )
 
-    def _variational(
-        self, energy: Energy, returns: Tensor, generator: torch.Generator
-    ) -> PosteriorSample:
+    def _variational(self, energy: Energy, returns: Tensor, generator: Noise) -> PosteriorSample:
         start = returns.new_zeros(len(returns), *self.plan_shape)
         fit = fit_gaussian(energy, start, start + 1.0, self.steps, self.step_size, generator)
         z0 = fit.mean + fit.std * noise_like(fit.mean, generator)
@@ -180,7 +186,7 @@ class Posterior(nn.Module):
         overview: Tensor,
         returns: Tensor,
         prior_weight: float,
-        generator: torch.Generator,
+        generator: Noise,
     ) -> PosteriorSample:
         assert self.proposal is not None
         mean, std = self.proposal(overview, returns)
@@ -209,7 +215,7 @@ def _norms(z0: Tensor) -> dict[str, float]:
 
 def _describe(chain: Chain) -> dict[str, float]:
     start, end = chain.energies[0].mean(), chain.energies[-1].mean()
-    noise = chain.step_size * chain.z0[0].numel() ** 0.5
+    noise = chain.step_size * chain.z0.shape[1:].numel() ** 0.5
     return {
         **_norms(chain.z0),
         "chain/energy_drop": float(start - end),

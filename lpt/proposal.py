@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lpt.data.dataset import TrajectoryDataset
+from lpt.inference import Noise, uniform_like
 from lpt.model import Spaces
 
 
@@ -42,7 +43,7 @@ def overview(
     dataset: TrajectoryDataset,
     index: np.ndarray,
     config: ProposalConfig,
-    generator: torch.Generator,
+    generator: Noise,
 ) -> Tensor:
     """A few steps spread evenly over each trajectory, or over its end from a random step on.
 
@@ -59,7 +60,7 @@ def overview(
     """
     share = np.linspace(0.0, 1.0, config.steps)[None, :]
     if config.view == "end":
-        begin = torch.rand(len(index), 1, generator=generator).numpy()
+        begin = uniform_like(torch.zeros(len(index), 1), generator).numpy()
         share = begin + (1.0 - begin) * share
     step = np.rint(share * (dataset.lengths[index, None] - 1)).astype(np.int64)
     row = dataset.offsets[index, None] + step

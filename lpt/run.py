@@ -31,6 +31,7 @@ from tqdm import tqdm
 from lpt.baselines import fitting_sampler, training_data
 from lpt.checkpoint import (
     Which,
+    checkpoint_folder,
     latest_checkpoint,
     list_checkpoints,
     load_policy_files,
@@ -41,6 +42,7 @@ from lpt.checkpoint import (
 from lpt.checks import check_spaces, find_device
 from lpt.config import Config, from_dict, to_dict
 from lpt.data import load
+from lpt.distributed import join
 from lpt.evaluation import Evaluation, environment_for, evaluate
 from lpt.metadata import PolicyMetadata
 from lpt.policy import LPTPolicy
@@ -53,11 +55,13 @@ class Interrupted(Exception):
 
     def __init__(self, number: int, checkpoint: Path) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}; saved {checkpoint}")
-        self.number = number
+        self.number, self.folder = number, checkpoint.parent.parent
 
 
 def start(config: Config, log: Callable[[str], None] = print) -> Run:
     """Open a new run, or continue one if ``config.resume`` names it.
+
+    Under torchrun all processes open it, and the first one writes.
 
     Raises:
         ValueError: if the run folder is taken, or the data are not those the run began with.
@@ -67,27 +71,40 @@ def start(config: Config, log: Callable[[str], None] = print) -> Run:
     if resume is not None:
         checkpoint = latest_checkpoint(resume)
         config = _resumed(config, load_policy_files(checkpoint)[1])
-    elif config.run.exists() and any(config.run.iterdir()):
-        whole = list_checkpoints(config.run)
-        mend = (
-            f"continue it with --resume {config.run}"
-            if whole
-            else "without a checkpoint: remove it"
-        )
-        raise ValueError(f"{config.run} exists, {mend}, or write elsewhere with --out FOLDER")
     device = find_device(config.device)
+    ranks = join(device)
+    if resume is None and ranks.first:
+        _check_free(config.run)
     torch.set_num_threads(config.training.threads)
+    log = log if ranks.first else _silent
+    if not ranks.first:
+        ranks.wait()  # the first process may have to make or download the data
     discrete = config.model.likelihood == "categorical"
     dataset = load(config.env, config.dataset, config.data, discrete=discrete, log=log)
     dataset = training_data(config.algorithm, dataset)
     if config.algorithm == "bc-10":
         log(f"bc-10: the {len(dataset)} trajectories of the highest returns")
         config = replace(config, sampler=fitting_sampler(config.sampler, dataset))
-    trainer = Trainer(config, dataset, device)
+    if ranks.first:
+        ranks.wait()
+    ranks.agree("data", dataset.provenance.fingerprint)
+    trainer = Trainer(config, dataset, device, ranks)
     run = Run(config, trainer, log)
     if resume is not None:
         run.restore(checkpoint)
+    ranks.agree("checkpoints, of update", str(trainer.step))
     return run
+
+
+def _check_free(folder: Path) -> None:
+    """Raise ValueError if a run lies there already."""
+    if folder.exists() and any(folder.iterdir()):
+        mend = (
+            f"continue it with --resume {folder}"
+            if list_checkpoints(folder)
+            else "without a checkpoint: remove it"
+        )
+        raise ValueError(f"{folder} exists, {mend}, or write elsewhere with --out FOLDER")
 
 
 def _resumed(asked: Config, metadata: PolicyMetadata) -> Config:
@@ -107,13 +124,14 @@ class Run:
 
     def __init__(self, config: Config, trainer: Trainer, log: Callable[[str], None]) -> None:
         self.config, self.trainer, self.log = config, trainer, log
-        self.folder = config.run
+        self.folder, self.ranks = config.run, trainer.ranks
         self._check_evaluation()
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.wall_seconds, self.best_return = 0.0, -np.inf
         self.last_return: float | None = None
         self.best_step: int | None = None
-        _write(self.folder / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
+        if self.ranks.first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write(self.folder / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
         self._stop: int | None = None
 
     @property
@@ -167,14 +185,17 @@ class Run:
 
         Raises:
             Interrupted: on SIGTERM or SIGINT, after saving.
+            ProcessLost: if another process of the run has gone.
         """
         settings = self.config.training
-        writer = SummaryWriter(str(self.folder), purge_step=self.trainer.step or None)
-        if self.trainer.step == 0:
-            text = yaml.safe_dump(to_dict(self.config), sort_keys=False)
-            writer.add_text("config", f"```yaml\n{text}```")
+        writer = self._open_writer() if self.ranks.first else None
         saved = time.monotonic()
-        bar = tqdm(total=self.config.steps, initial=self.trainer.step, desc=self.config.env)
+        bar = tqdm(
+            total=self.config.steps,
+            initial=self.trainer.step,
+            desc=self.config.env,
+            disable=not self.ranks.first,
+        )
         previous = [(s, signal.signal(s, self._on_signal)) for s in (signal.SIGTERM, signal.SIGINT)]
         meter = _Meter()
         try:
@@ -187,25 +208,39 @@ class Run:
                 if step % settings.log_every == 0 or step == self.config.steps:
                     self._log(writer, bar, meter)
                 if settings.evaluate_every and step % settings.evaluate_every == 0:
+                    if self.ranks.count > 1:  # torchrun may kill who is stopped in an evaluation
+                        self.save()
                     self._evaluate(writer)
                 self.wall_seconds += time.monotonic() - began
                 minutes = (time.monotonic() - saved) / 60
-                if minutes >= settings.checkpoint_minutes or self._stop is not None:
+                stop, due = self.ranks.any(
+                    self._stop is not None, minutes >= settings.checkpoint_minutes
+                )
+                if stop or due:
                     self.save()
                     saved = time.monotonic()
-                if self._stop is not None:
-                    raise Interrupted(self._stop, latest_checkpoint(self.folder))
+                if stop:
+                    number = self._stop or signal.SIGTERM
+                    raise Interrupted(number, checkpoint_folder(self.folder, step))
             self.save()
         finally:
             bar.close()
-            writer.close()
+            if writer is not None:
+                writer.close()
             for number, handler in previous:
                 signal.signal(number, handler)
+
+    def _open_writer(self) -> SummaryWriter:
+        writer = SummaryWriter(str(self.folder), purge_step=self.trainer.step or None)
+        if self.trainer.step == 0:
+            text = yaml.safe_dump(to_dict(self.config), sort_keys=False)
+            writer.add_text("config", f"```yaml\n{text}```")
+        return writer
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop = number
 
-    def _log(self, writer: SummaryWriter, bar: Any, meter: _Meter) -> None:
+    def _log(self, writer: SummaryWriter | None, bar: Any, meter: _Meter) -> None:
         scalars = {**meter.means(), **self.trainer.diagnose()}
         if not np.isfinite(scalars["loss/total"]):
             raise ValueError(
@@ -213,6 +248,8 @@ class Run:
                 f"{scalars['loss/total']}): lower training.learning_rate; the last checkpoint in "
                 f"{self.folder} is from before"
             )
+        if writer is None:
+            return
         for name, value in scalars.items():
             writer.add_scalar(name, value, self.trainer.step)
         shown = {
@@ -224,8 +261,8 @@ class Run:
             shown["eval"] = f"{self.last_return:.1f}"
         bar.set_postfix(shown)
 
-    def _evaluate(self, writer: SummaryWriter) -> None:
-        if self.env_id is None:
+    def _evaluate(self, writer: SummaryWriter | None) -> None:
+        if self.env_id is None or writer is None:
             return
         evaluation = evaluate(
             self.policy(),
@@ -256,7 +293,7 @@ class Run:
             save_policy(self.folder / "best", weights, self.metadata())
 
     def save(self) -> Path:
-        """Write a checkpoint that resumes exactly here."""
+        """Write a checkpoint that resumes exactly here; all processes must save together."""
         tensors, values = self.trainer.state()
         values |= {
             "wall_seconds": self.wall_seconds,
@@ -265,7 +302,10 @@ class Run:
         }
         weights = self.trainer.policy_model.state_dict()
         metadata = self.metadata()
-        return save_checkpoint(self.folder, metadata.step, weights, metadata, tensors, values)
+        if self.ranks.first:
+            save_checkpoint(self.folder, metadata.step, weights, metadata, tensors, values)
+        self.ranks.wait()
+        return checkpoint_folder(self.folder, metadata.step)
 
     def restore(self, checkpoint: Path) -> None:
         """Continue from a checkpoint of this run.
@@ -285,7 +325,8 @@ class Run:
         self.wall_seconds = values["wall_seconds"]
         best, self.best_step = values["best_return"], values["best_step"]
         self.best_return = -np.inf if best is None else best
-        self._drop_later_evaluations()
+        if self.ranks.first:
+            self._drop_later_evaluations()
         self.log(f"resumed {self.folder} at update {self.trainer.step}")
 
     def _drop_later_evaluations(self) -> None:
@@ -298,6 +339,11 @@ class Run:
 
     def finish(self) -> None:
         """Evaluate the last and the best checkpoint, as LPT and as LPT-EI; print and store them."""
+        if self.ranks.first:
+            self._evaluate_finally()
+        self.ranks.wait()  # all leave together
+
+    def _evaluate_finally(self) -> None:
         if self.env_id is None:
             self.log("no environment to evaluate in: pass --env-id to lpt-eval")
             return
@@ -359,6 +405,10 @@ class _Meter:
         )
         self.sums, self.count, self.seconds = {}, 0, 0.0
         return means
+
+
+def _silent(text: str) -> None:
+    """Say nothing: the first process of a run speaks for all."""
 
 
 def _finite(value: float) -> float | None:

@@ -19,8 +19,9 @@ from lpt.baselines import ConditionedTransformer, Model, build_model
 from lpt.chains import Chains
 from lpt.config import Config
 from lpt.data import Batch, TrajectoryDataset, TrajectorySampler
+from lpt.distributed import Ranks
 from lpt.history import split_history
-from lpt.inference import noise_like
+from lpt.inference import SharedNoise, noise_like
 from lpt.model import LatentPlanTransformer, Spaces
 from lpt.posterior import PERSISTENT, Posterior, PosteriorSample
 from lpt.proposal import Proposal, overview
@@ -36,13 +37,20 @@ def spaces_of(dataset: TrajectoryDataset) -> Spaces:
 class Trainer:
     """Model, posterior, optimiser and data, one :meth:`update` at a time; saved and resumed."""
 
-    def __init__(self, config: Config, dataset: TrajectoryDataset, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: Config,
+        dataset: TrajectoryDataset,
+        device: torch.device,
+        ranks: Ranks | None = None,
+    ) -> None:
         """Build everything from one seed.
 
         Args:
             config: the run's configuration.
             dataset: the trajectories.
             device: where model and chains' visits are computed.
+            ranks: the processes that share the work; unset: this one alone.
 
         Raises:
             ValueError: if segments are needed and there are none, or precision or compilation are
@@ -51,6 +59,8 @@ class Trainer:
         config.training.check_segments(config.sampler.segments)
         torch.manual_seed(config.seed)
         self.config, self.dataset, self.device = config, dataset, device
+        self.ranks = ranks or Ranks()
+        shard = (self.ranks.rank, self.ranks.count)
         self.step = 0
         spaces = spaces_of(dataset)
         self.model = build_model(config.algorithm, config.model, spaces).to(device)
@@ -58,21 +68,24 @@ class Trainer:
         # parameters' gradients, which they do not need.
         learning = self.model.log_actions
         if config.training.compile:
+            if self.ranks.count > 1:  # its rows vary, and every number of them is compiled anew
+                raise ValueError("training.compile is for one process: leave it out under torchrun")
             learning = compiled(learning, device)
         self._log_actions = self._in_precision(self.model.log_actions)
         self._learning_log_actions = self._in_precision(learning)
-        self.noise = torch.Generator(device).manual_seed(config.seed)
-        self.views = torch.Generator().manual_seed(config.seed)
-        self.posterior = self._build_posterior()
+        self.noise = SharedNoise(torch.Generator(device).manual_seed(config.seed))
+        self.views = SharedNoise(torch.Generator().manual_seed(config.seed))
+        self.posterior = self._build_posterior(shard)
         self.sampler = TrajectorySampler(
-            dataset, config.sampler, context=config.model.context, seed=config.seed
+            dataset, config.sampler, context=config.model.context, seed=config.seed, shard=shard
         )
         self.average = AveragedModel(self.model, multi_avg_fn=self._averaging)
         self.average.update_parameters(self.model)
         self.optimizer = self._build_optimizer()
         self.scale = 1.0 / float(dataset.lengths.mean())
+        self._part_dropout()
 
-    def _build_posterior(self) -> Posterior | None:
+    def _build_posterior(self, shard: tuple[int, int]) -> Posterior | None:
         """The configured engine; None for a baseline, which infers nothing."""
         config, data = self.config, self.dataset
         if isinstance(self.model, ConditionedTransformer):
@@ -82,8 +95,8 @@ class Trainer:
         proposal.forward = self._in_precision(proposal.forward)  # type: ignore[method-assign]
         start = torch.Generator().manual_seed(config.seed + 1)
         count = data.num_trajectories if config.inference in PERSISTENT else 0
-        chains = Chains(count, shape, start)
-        return Posterior(config.inference, config.posterior, chains, proposal)
+        chains = Chains(count, shape, start, shard)
+        return Posterior(config.inference, config.posterior, chains, proposal, self.ranks)
 
     def _in_precision(self, function: Function) -> Function:
         return in_precision(function, self.config.training.precision, self.device)
@@ -97,29 +110,61 @@ class Trainer:
         """One parameter update; returns its scalars (tensors are left on the device)."""
         self._set_learning_rate()
         weight = self.config.posterior.weight_at(self.step)
-        batch = self._with_noise(self.sampler.next().to(self.device))
+        batch = self._with_noise(self._next())
         posterior = self._infer(batch, weight)
         self.model.train()
         log_actions, log_return = self._log_likelihood(posterior.z0, batch)
         loss = self.scale * (posterior.penalty - (log_actions + log_return).mean())
+        share = len(batch.index) / len(batch.drawn)
+        terms = torch.stack((loss, log_actions.mean(), log_return.mean())) * share
+        if share == 0:  # other processes have the whole batch, and a mean of nothing is NaN
+            terms = terms.nan_to_num(0.0)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        terms[0].backward()
+        terms, transitions = terms.detach(), (batch.weight > 0).sum()
+        self._sum_over_processes(terms, transitions)
         norm = nn.utils.clip_grad_norm_(self._parameters(), self.config.training.gradient_clip)
         self.optimizer.step()
         if isinstance(self.model, LatentPlanTransformer):
-            self.model.remember(posterior.z0)
+            self._remember(posterior.z0, batch)
         self.average.update_parameters(self.model)
         self.step += 1
         return {
-            "loss/total": loss.detach(),
-            "loss/actions": -log_actions.detach().mean() * self.scale,
-            "loss/return": -log_return.detach().mean() / self.config.posterior.return_weight,
+            "loss/total": terms[0],
+            "loss/actions": -terms[1] * self.scale,
+            "loss/return": -terms[2] / self.config.posterior.return_weight,
             "optim/gradient_norm": norm.detach(),
             "optim/learning_rate": self.optimizer.param_groups[0]["lr"],
             "optim/prior_weight": weight,
-            "data/transitions": (batch.weight > 0).sum(),
+            "data/transitions": transitions,
             **posterior.diagnostics,
         }
+
+    def _next(self) -> Batch:
+        """This process's part of the next batch; noise is for its rows from now on."""
+        batch = self.sampler.next().to(self.device)
+        for noise in (self.noise, self.views):
+            noise.share(batch.rows, len(batch.drawn))
+        return batch
+
+    def _sum_over_processes(self, *scalars: Tensor) -> None:
+        """Sum gradients and other tensors, of which each process has its rows' share."""
+        if self.ranks.count == 1:
+            return
+        for parameter in self._parameters():  # not all are in every process's graph
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [p.grad for p in self._parameters() if p.grad is not None]
+        self.ranks.sum([*gradients, *scalars])
+
+    def _of_all(self, part: Tensor, batch: Batch) -> Tensor:
+        """The rows ``[whole batch, ...]`` of all processes, of which ``part`` are this one's."""
+        return self.ranks.whole(part, batch.rows, len(batch.drawn))
+
+    def _remember(self, z0: Tensor, batch: Batch) -> None:
+        assert isinstance(self.model, LatentPlanTransformer)
+        if self.config.model.remembered_plans:
+            self.model.remember(self._of_all(z0.detach(), batch))
 
     def diagnose(self) -> dict[str, float]:
         """How much the plans know: measured on fresh segments, after inference on others.
@@ -128,24 +173,25 @@ class Trainer:
         with another trajectory's, ``prior`` with a draw from the prior (nats a step); where they
         agree the plan is ignored. ``return_correlation`` is that of r(z) with y.
         """
-        batch = self.sampler.next().to(self.device)
+        batch = self._next()
         weight = self.config.posterior.weight_at(self.step)
         self.model.eval()
         z0 = self._infer(batch, weight).z0.detach()
-        fresh = self.sampler.resegment(batch.index.cpu().numpy()).to(self.device)
+        fresh = self.sampler.resegment(batch.drawn).to(self.device)
         with torch.no_grad():
+            others = self._of_all(z0, batch).roll(1, 0)[batch.rows]
             own, shuffled = (
-                float(self._log_likelihood(plan, fresh)[0].mean()) * self.scale
-                for plan in (z0, z0.roll(1, 0))
+                float(self.ranks.mean(self._log_likelihood(plan, fresh)[0])) * self.scale
+                for plan in (z0, others)
             )
             scalars = {"own": own, "shuffled": shuffled, "information": own - shuffled}
             if isinstance(self.model, LatentPlanTransformer):
-                random = torch.randn(z0.shape, generator=self.noise, device=self.device)
-                prior = self._log_likelihood(random, fresh)[0].mean()
+                random = noise_like(z0, self.noise)
+                prior = self.ranks.mean(self._log_likelihood(random, fresh)[0])
                 predicted = self.model.predicted_return(self.model.plan_from_noise(z0))
-                pair = torch.stack((predicted, batch.returns))
+                pair = self._of_all(torch.stack((predicted, batch.returns), dim=1), batch)
                 scalars["prior"] = float(prior) * self.scale
-                scalars["return_correlation"] = float(torch.corrcoef(pair)[0, 1].nan_to_num())
+                scalars["return_correlation"] = float(torch.corrcoef(pair.t())[0, 1].nan_to_num())
         return {f"plan/{name}": value for name, value in scalars.items()}
 
     def _infer(self, batch: Batch, prior_weight: float) -> PosteriorSample:
@@ -226,8 +272,8 @@ class Trainer:
         tensors = {
             **_prefixed("model", self.model.state_dict()),
             **_prefixed("average", self.average.state_dict()),
-            "rng.noise": self.noise.get_state(),
-            "rng.views": self.views.get_state(),
+            "rng.noise": self.noise.generator.get_state(),
+            "rng.views": self.views.generator.get_state(),
             "rng.torch": torch.get_rng_state(),
         }
         if self.device.type == "cuda":  # dropout draws from the GPU's own generator
@@ -241,10 +287,24 @@ class Trainer:
         }
         if self.posterior is not None:
             tensors |= _prefixed("posterior", self.posterior.state_dict())
-            tensors |= _prefixed("chains", self.posterior.chains.state_dict())
+            tensors |= _prefixed("chains", self._all_chains())
             tensors["preconditioner"] = self.posterior.preconditioner.mean_square
             values["preconditioner_updates"] = self.posterior.preconditioner.updates
         return tensors, values
+
+    def _all_chains(self) -> dict[str, Tensor]:
+        """The chains of all processes, which must all ask for them at the same update."""
+        chains = self.posterior.chains  # type: ignore[union-attr]
+        part, total = chains.state_dict(), chains.trajectories
+        if self.ranks.count == 1 or total == 0:
+            return part
+        index = part["index"]
+        visits = self.ranks.whole(part["visits"].float(), index, total)
+        return {
+            "index": torch.arange(total),
+            "states": self.ranks.whole(part["states"], index, total),
+            "visits": visits.to(part["visits"].dtype),
+        }
 
     def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Continue from :meth:`state`, bit for bit on the same device.
@@ -277,13 +337,19 @@ class Trainer:
             slots.setdefault(int(number), {})[slot] = tensor
         whole = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**whole, "state": slots})
-        self.noise.set_state(tensors["rng.noise"].cpu())
-        self.views.set_state(tensors["rng.views"].cpu())
+        self.noise.generator.set_state(tensors["rng.noise"].cpu())
+        self.views.generator.set_state(tensors["rng.views"].cpu())
         torch.set_rng_state(tensors["rng.torch"].cpu())
         if self.device.type == "cuda" and "rng.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["rng.cuda"].cpu(), self.device)
         self.sampler.load_state_dict(values["sampler"])
         self.step = values["step"]
+        self._part_dropout()
+
+    def _part_dropout(self) -> None:
+        """Give every process but the first, whose state is saved, dropout masks of its own."""
+        if self.ranks.rank > 0:
+            torch.manual_seed(self.config.seed + self.step + 1_000_003 * self.ranks.rank)
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -5,16 +5,19 @@ stands in for the quick start's, in the folder that the README names.
 """
 
 import io
+import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import tyro
+import yaml
 from small_runs import SIZES, flags, lpt_train, make_data
 
-from lpt.cli import data, play
+from lpt.cli import bench, data, play
 from lpt.cli import eval as evaluation
 
 ROOT = Path(__file__).parents[1]
@@ -83,8 +86,31 @@ def run_command(line: str) -> None:
             assert play.main(arguments) == 0
     elif program == "lpt-data":
         data.main([*arguments, "--steps", "2500"] if arguments[0] == "make" else arguments)
+    elif program == "lpt-bench":
+        run_benchmark(arguments)
+    elif program == "torchrun":
+        command = [sys.executable, "-m", "torch.distributed.run", *arguments, *SHORT]
+        done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
+        assert done.returncode == 0
     else:
         assert program in NOT_OURS
+
+
+def run_benchmark(arguments: list[str]) -> None:
+    """Measure next to nothing; of the sweep one small run is left."""
+    if arguments[0] == "speed":
+        pytest.importorskip("transformers")
+        few = "--rows 9000 --repeats 1 --seconds 0 --episodes 2 --rollout-steps 2".split()
+        few += ["--sampler.batch-trajectories", "8"]
+        assert bench.main([*arguments, *few]) == 0
+        return
+    sweep = yaml.safe_load((ROOT / arguments[1]).read_text(encoding="utf-8"))
+    first = {key: sweep[key][:1] for key in ("tasks", "algorithms", "seeds")}
+    small = {"steps": 3, "sampler": {"batch_trajectories": 8}, "training": {"evaluate_every": 0}}
+    path = Path(arguments[1])
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump({**first, "settings": small}), encoding="utf-8")
+    assert bench.main(arguments) == 0
 
 
 def known_to_make(line: str) -> None:

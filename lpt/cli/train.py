@@ -9,8 +9,10 @@ from typing import Any
 
 import tyro
 
+from lpt.checkpoint import latest_checkpoint, list_checkpoints
 from lpt.config import Config, preset, presets
-from lpt.run import Interrupted, start
+from lpt.distributed import ProcessLost, leave
+from lpt.run import Interrupted, Run, start
 
 DESCRIPTION = """Train a Latent Plan Transformer and evaluate its last checkpoint.
 
@@ -79,17 +81,36 @@ def _changes(default: Any, given: Any, prefix: str = "--") -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    run: Run | None = None
     try:
         run = start(parse(sys.argv[1:] if arguments is None else arguments))
         run.train()
         run.finish()
+    except ProcessLost as error:
+        print(f"lpt-train: {error}; {_how_to_go_on(run)}", file=sys.stderr)
+        return 3
     except Interrupted as stop:
-        print(f"{stop}\ncontinue with: lpt-train --resume {run.folder}", file=sys.stderr)
+        if run is None or run.ranks.first:
+            print(f"{stop}\ncontinue with: lpt-train --resume {stop.folder}", file=sys.stderr)
         return 128 + stop.number
     except (ValueError, OSError) as error:
         print(f"lpt-train: {error}", file=sys.stderr)
         return 2
+    finally:
+        leave()
     return 0
+
+
+def _how_to_go_on(run: Run | None) -> str:
+    """What to do after a process was lost."""
+    if run is None:
+        return "its own message says why"
+    if not list_checkpoints(run.folder):
+        return "nothing had been saved yet: start again"
+    return (
+        f"{latest_checkpoint(run.folder)} is whole: continue with --resume {run.folder}, with as "
+        "many processes as you like"
+    )
 
 
 if __name__ == "__main__":

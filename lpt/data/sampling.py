@@ -73,6 +73,9 @@ class Batch:
 
     Attributes:
         index: `[B]` int64, trajectory numbers in the data set, never repeated.
+        rows: `[B]` int64, their places in the batch as it was drawn; where processes share it, B is
+            this process's part.
+        drawn: `[whole batch]` int64, the trajectories of all processes.
         observations: `[B, M, L, obs_dim]` float32, standardised, zero on padding.
         previous_actions: `[B, M, L, act_dim]` float32, the action before each observation, one-hot
             if discrete; zero at a trajectory's first step and on padding.
@@ -85,6 +88,8 @@ class Batch:
     """
 
     index: torch.Tensor
+    rows: torch.Tensor
+    drawn: torch.Tensor
     observations: torch.Tensor
     previous_actions: torch.Tensor
     actions: torch.Tensor
@@ -106,7 +111,12 @@ class TrajectorySampler:
     """Draws batches; everything random comes from one generator whose state can be saved."""
 
     def __init__(
-        self, dataset: TrajectoryDataset, config: SamplerConfig, context: int, seed: int
+        self,
+        dataset: TrajectoryDataset,
+        config: SamplerConfig,
+        context: int,
+        seed: int,
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
         """Prepares sampling.
 
@@ -115,6 +125,8 @@ class TrajectorySampler:
             config: sizes of a batch.
             context: K, steps of history (the current one included) that the model attends to.
             seed: of the generator.
+            shard: (rank, number of processes); batches hold the drawn trajectories i with
+                i % processes == rank. All processes draw the same numbers.
 
         Raises:
             ValueError: `context` is below 1, or the batch is larger than the data set.
@@ -130,6 +142,7 @@ class TrajectorySampler:
         self.dataset = dataset
         self.config = config
         self.context = context
+        self.shard = shard
         self._rng = np.random.Generator(np.random.PCG64(seed))
         weight = dataset.lengths if config.draw == "length" else np.ones(dataset.num_trajectories)
         self._inverse_weight = (1.0 / weight).astype(np.float32)
@@ -156,7 +169,7 @@ class TrajectorySampler:
         return self.resegment(np.argsort(arrival))
 
     def resegment(self, index: np.ndarray | torch.Tensor) -> Batch:
-        """Returns fresh random segments of the trajectories `index` `[B]`.
+        """Returns fresh random segments of the trajectories `index` `[B]` that are of this shard.
 
         Reads them whole (and the same each time) where `config.segments` is 0.
         """
@@ -166,6 +179,8 @@ class TrajectorySampler:
         c, m = self.config.segment_steps, self.config.segments
         length = self.dataset.lengths[index][:, None]
         start = self._starts(length + c - 1) - (c - 1)
+        mine = self._rows(index)
+        length, start = length[mine], start[mine]
         scored = np.maximum(start, 0)
         first = np.maximum(scored - (self.context - 1), 0)
         weight = ((length + c - 1) / (m * c)).astype(np.float32)
@@ -173,12 +188,16 @@ class TrajectorySampler:
         return self._gather(index, first, scored, end, weight, self.context - 1 + c)
 
     def whole(self, index: np.ndarray | torch.Tensor) -> Batch:
-        """Returns the trajectories `index` `[B]` whole: M = 1, L the longest, weight 1 a step."""
+        """Returns the trajectories `index` `[B]` that are of this shard whole.
+
+        M = 1, L the longest of all, weight 1 a step.
+        """
         index = self._as_index(index)
-        length = self.dataset.lengths[index][:, None]
+        longest = int(self.dataset.lengths[index].max())
+        length = self.dataset.lengths[index[self._rows(index)]][:, None]
         zero = np.zeros_like(length)
         one = np.ones(length.shape, np.float32)
-        return self._gather(index, zero, zero, length, one, int(length.max()))
+        return self._gather(index, zero, zero, length, one, longest)
 
     def return_quantiles(self, shares: Sequence[float]) -> tuple[float, ...]:
         """Returns quantiles of the labels, raw units, as they are drawn.
@@ -207,6 +226,11 @@ class TrajectorySampler:
             return self._rng.integers(0, width, size=(len(width), m))
         return (self._rng.integers(0, width) + np.arange(m) * width // m) % width
 
+    def _rows(self, index: np.ndarray) -> np.ndarray:
+        """Returns the places of this shard's trajectories among `index` `[B]`."""
+        rank, count = self.shard
+        return np.flatnonzero(index % count == rank)
+
     def _as_index(self, index: np.ndarray | torch.Tensor) -> np.ndarray:
         if isinstance(index, torch.Tensor):
             index = index.cpu().numpy()
@@ -222,9 +246,10 @@ class TrajectorySampler:
         tokens: int,
     ) -> Batch:
         """Reads steps first ... end-1 of each segment, `[B, M]` each, into `tokens` places."""
-        data = self.dataset
+        data, drawn, rows = self.dataset, index, self._rows(index)
         if self._large:  # the last batch's pages; this one's may serve others meanwhile
             release(data.observations, data.actions)
+        index = index[rows]
         step = first[..., None] + np.arange(tokens)  # [B, M, L]
         valid = step < end[..., None]
         base = data.offsets[index][:, None, None]
@@ -243,6 +268,8 @@ class TrajectorySampler:
         length = data.lengths[index][:, None, None].astype(np.float32)
         arrays = (
             index,
+            rows,
+            drawn,
             observations,
             before,
             actions,
