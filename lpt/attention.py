@@ -12,6 +12,8 @@ function of the history.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,22 +33,28 @@ def layer_windows(context: int, layers: int) -> list[int]:
     return [1 + share + (layer < extra) for layer in range(layers)]
 
 
-def rotate(x: Tensor, positions: Tensor, dim: int = -1) -> Tensor:
+@lru_cache(maxsize=64)
+def angles(steps: int, half: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines ``[steps, half]`` of the rotations of steps 0 ... steps - 1, float32."""
+    with torch.inference_mode(False), torch.no_grad():  # kept for learning and acting alike
+        frequency = 10000.0 ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
+        angle = torch.arange(steps, device=device, dtype=torch.float32)[:, None] * frequency
+        return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, dim: int = -1) -> Tensor:
     """Rotary position embedding (Su et al., 2021); scores depend on position differences only.
 
     Args:
         x: ``[..., T, d]`` queries or keys, ``d`` even; ``[..., d, T]`` if ``dim`` is -2.
-        positions: ``[T]`` step numbers.
+        cos: cosines of the angles, ``[T, d / 2]`` or ``[d / 2, T]``.
+        sin: their sines.
         dim: where ``d`` is, -1 or -2.
 
     Returns:
         As ``x``.
     """
-    half = x.shape[dim] // 2
-    frequency = 10000.0 ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
-    angle = positions.to(torch.float32)[:, None] * frequency
-    angle = angle if dim == -1 else angle.t().contiguous()
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
     first, second = x.chunk(2, dim)
     return torch.cat((first * cos - second * sin, first * sin + second * cos), dim)
 
@@ -176,8 +184,8 @@ class BandedSelfAttention(nn.Module):
             return self._among_neighbours(x)
         q, k, v = self._project(x)
         if self.window > 1:
-            positions = torch.arange(x.shape[1], device=x.device)
-            q, k = rotate(q, positions), rotate(k, positions)
+            cos, sin = angles(x.shape[1], q.shape[-1] // 2, x.device)
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         y = banded_attention(q, k, v, self.window)
         return self.out(y.transpose(1, 2).reshape(x.shape))
 
@@ -189,7 +197,9 @@ class BandedSelfAttention(nn.Module):
         qkv = qkv + self.qkv.bias[:, None].to(qkv.dtype)
         q, k, v = qkv.view(3, self.heads, width // self.heads, batch * time)
         positions = torch.arange(time, device=x.device).repeat(batch)
-        q, k = rotate(q, positions, dim=-2), rotate(k, positions, dim=-2)
+        turns = angles(time, q.shape[1] // 2, x.device)
+        cos, sin = (part.t().repeat(1, batch) for part in turns)
+        q, k = rotate(q, cos, sin, dim=-2), rotate(k, cos, sin, dim=-2)
         y = neighbour_attention(q, k, v, positions, self.window)
         return self.out(y.view(width, batch * time).t()).view(x.shape)
 
@@ -204,10 +214,10 @@ class BandedSelfAttention(nn.Module):
         cache.push(k, v)
         if self.window == 1:
             return self.out(v.transpose(1, 2).reshape(x.shape))
-        positions = torch.arange(self.window, device=x.device)
-        back = self.window - 1 - positions  # steps back in time of each slot
+        back = torch.arange(self.window - 1, -1, -1, device=x.device)  # each slot's age
         mask = (back[None, :] <= age[:, None])[:, None, None, :]  # [B, 1, 1, window]
-        q, keys = rotate(q, positions[-1:]), rotate(cache.keys, positions)
+        cos, sin = angles(self.window, q.shape[-1] // 2, x.device)
+        q, keys = rotate(q, cos[-1:], sin[-1:]), rotate(cache.keys, cos, sin)
         y = attend(q, keys, cache.values, mask)
         return self.out(y.transpose(1, 2).reshape(x.shape))
 

@@ -6,6 +6,7 @@ import torch
 from lpt.attention import (
     NEIGHBOURS,
     BandedSelfAttention,
+    angles,
     attend,
     banded_attention,
     layer_windows,
@@ -97,12 +98,17 @@ def test_rotary_scores_depend_on_differences_of_positions_only():
     torch.manual_seed(0)
     q, k = torch.randn(2, 1, 1, 1, 8, dtype=torch.float64)
 
+    cos, sin = angles(128, 4, q.device)
+
+    def turned(x, i):
+        return rotate(x, cos[i : i + 1], sin[i : i + 1])
+
     def score(i, j):
-        return float((rotate(q, torch.tensor([i])) * rotate(k, torch.tensor([j]))).sum())
+        return float((turned(q, i) * turned(k, j)).sum())
 
     assert score(7, 4) == pytest.approx(score(103, 100), abs=1e-4)
     assert abs(score(7, 4) - score(7, 5)) > 1e-3
-    torch.testing.assert_close(rotate(q, torch.tensor([9])).norm(), q.norm())
+    torch.testing.assert_close(turned(q, 9).norm(), q.norm())
 
 
 def random_inputs(batch, time, seed=0):
