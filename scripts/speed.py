@@ -2,13 +2,20 @@
 
 python scripts/speed.py steps --out results/speed/steps.json
 python scripts/speed.py length --out results/speed/length.json
+python scripts/speed.py mapped --out results/speed/mapped.json --scratch /tmp/speed
 
 `steps` undoes what makes an update fast, one thing after the other; `length` asks whether a
-transition costs the same in longer trajectories. Random data of Hopper's shapes, one thread.
+transition costs the same in longer trajectories; `mapped` trains from memory-mapped data. Random
+data of Hopper's shapes, one thread.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +24,8 @@ from typing import Any
 from unittest.mock import patch
 
 import gymnasium
+import h5py
+import numpy as np
 import torch
 import torch.nn.functional as F
 import tyro
@@ -25,6 +34,7 @@ from torch import Tensor
 from lpt import attention, inference
 from lpt.bench.machine import describe_machine, seconds_per_call, summary
 from lpt.bench.problem import random_steps, shapes_of
+from lpt.checkpoint import latest_checkpoint
 from lpt.cli.train import parse
 from lpt.data import DatasetConfig, TrajectoryDataset
 from lpt.metadata import current_versions
@@ -208,5 +218,77 @@ def length(out: Path, repeats: int = 5, seconds: float = 1.0) -> None:
     measure(variants, repeats, seconds, out)
 
 
+def mapped(
+    out: Path, scratch: Path, million_steps: int = 20, updates: int = 400, repeats: int = 3
+) -> None:
+    """Memory and speed of training from memory-mapped data, beside the same data in memory.
+
+    Args:
+        out: JSON file.
+        scratch: folder for some gigabytes of data.
+        million_steps: size of the data, millions of steps of Hopper's shapes.
+        updates: of each run.
+        repeats: runs of each kind, in turns.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    source, folder = scratch / "random.hdf5", scratch / "random.lpt"
+    _write_random(source, million_steps)
+    tool = "from lpt.cli.data import main; import sys; sys.exit(main(sys.argv[1:]))"
+    converting = _run(["-c", tool, "convert", str(source), str(folder)])
+    runs: dict[str, list[dict[str, float]]] = {"memory": [], "mapped": []}
+    for repeat in range(repeats):
+        for kind, data in (("memory", source), ("mapped", folder)):
+            run = scratch / f"{kind}{repeat}"
+            flags = ["--env", "hopper-medium", "--data", str(data), "--steps", str(updates)]
+            flags += ["--training.evaluate-every", "0", "--evaluation.episodes", "1"]
+            used = _run(["-m", "lpt.cli.train", *flags, "--out", str(run)])
+            kept = latest_checkpoint(run) / "training.json"
+            seconds = json.loads(kept.read_text(encoding="utf-8"))["wall_seconds"]
+            runs[kind].append({**used, "updates_per_second": updates / seconds})
+            print(kind, runs[kind][-1])
+    kinds = {
+        kind: {key: summary(run[key] for run in found) for key in found[0]}
+        for kind, found in runs.items()
+    }
+    write_json(
+        {
+            "machine": describe_machine(CPU),
+            "versions": current_versions(),
+            "million_steps": million_steps,
+            "folder_mib": sum(path.stat().st_size for path in folder.iterdir()) / 2**20,
+            "convert": converting,
+            "training": kinds,
+        },
+        out,
+        overwrite=True,
+    )
+
+
+def _write_random(path: Path, million_steps: int) -> None:
+    """Random steps in D4RL's layout, a million at a time."""
+    rng, total = np.random.default_rng(0), million_steps * 1_000_000
+    widths = {"observations": 11, "actions": 3, "rewards": 0, "terminals": 0, "timeouts": 0}
+    with h5py.File(path, "w") as file:
+        for name, width in widths.items():
+            kind = bool if name in ("terminals", "timeouts") else np.float32
+            stored = file.create_dataset(name, (total, width) if width else (total,), kind)
+            for start in range(0, total, 1_000_000):
+                shape = stored[start : start + 1_000_000].shape
+                block = np.zeros(shape, kind) if kind is bool else rng.random(shape, np.float32)
+                if name == "timeouts":
+                    block[999::1000] = True
+                stored[start : start + 1_000_000] = block
+
+
+def _run(arguments: list[str]) -> dict[str, float]:
+    """Run Python; seconds, and the most memory it had resident (mapped pages included)."""
+    began = time.perf_counter()
+    child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(arguments)} failed")
+    return {"seconds": time.perf_counter() - began, "resident_mib": usage.ru_maxrss / 1024}
+
+
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"steps": steps, "length": length})
+    tyro.extras.subcommand_cli_from_dict({"steps": steps, "length": length, "mapped": mapped})
