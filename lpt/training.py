@@ -77,7 +77,12 @@ class Trainer:
         self.views = SharedNoise(torch.Generator().manual_seed(config.seed))
         self.posterior = self._build_posterior(shard)
         self.sampler = TrajectorySampler(
-            dataset, config.sampler, context=config.model.context, seed=config.seed, shard=shard
+            dataset,
+            config.sampler,
+            context=config.model.context,
+            seed=config.seed,
+            shard=shard,
+            owned=self.posterior is not None and self.posterior.persistent,
         )
         self.average = AveragedModel(self.model, multi_avg_fn=self._averaging)
         self.average.update_parameters(self.model)

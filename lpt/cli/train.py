@@ -96,8 +96,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"lpt-train: {error}", file=sys.stderr)
         return 2
-    finally:
-        leave()
     return 0
 
 
@@ -114,4 +112,4 @@ def _how_to_go_on(run: Run | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

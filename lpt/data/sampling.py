@@ -117,6 +117,7 @@ class TrajectorySampler:
         context: int,
         seed: int,
         shard: tuple[int, int] = (0, 1),
+        owned: bool = False,
     ) -> None:
         """Prepares sampling.
 
@@ -125,8 +126,10 @@ class TrajectorySampler:
             config: sizes of a batch.
             context: K, steps of history (the current one included) that the model attends to.
             seed: of the generator.
-            shard: (rank, number of processes); batches hold the drawn trajectories i with
-                i % processes == rank. All processes draw the same numbers.
+            shard: (rank, number of processes). All processes draw the same trajectories; this one's
+                batches hold each process-th of them, the rank-th first.
+            owned: whether they hold the drawn trajectories i with i % processes == rank instead, so
+                that a trajectory is always the same process's; parts then differ in size.
 
         Raises:
             ValueError: `context` is below 1, or the batch is larger than the data set.
@@ -142,7 +145,7 @@ class TrajectorySampler:
         self.dataset = dataset
         self.config = config
         self.context = context
-        self.shard = shard
+        self.shard, self.owned = shard, owned
         self._rng = np.random.Generator(np.random.PCG64(seed))
         weight = dataset.lengths if config.draw == "length" else np.ones(dataset.num_trajectories)
         self._inverse_weight = (1.0 / weight).astype(np.float32)
@@ -229,7 +232,8 @@ class TrajectorySampler:
     def _rows(self, index: np.ndarray) -> np.ndarray:
         """Returns the places of this shard's trajectories among `index` `[B]`."""
         rank, count = self.shard
-        return np.flatnonzero(index % count == rank)
+        number = index if self.owned else np.arange(len(index))
+        return np.flatnonzero(number % count == rank)
 
     def _as_index(self, index: np.ndarray | torch.Tensor) -> np.ndarray:
         if isinstance(index, torch.Tensor):
