@@ -30,7 +30,7 @@ def in_precision(function: Function, precision: Precision, device: torch.device)
 
     @wraps(function)
     def lower(*arguments: Any) -> Any:
-        # The backward pass of a CPU's fused attention is five times slower in bfloat16.
+        # The proposal's: a CPU's fused attention has a backward pass 5x slower in bfloat16.
         plain = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
         with torch.autocast(device.type, torch.bfloat16), plain:
             return function(*arguments)

@@ -68,7 +68,7 @@ class Trainer:
         # parameters' gradients, which they do not need.
         learning = self.model.log_actions
         if config.training.compile:
-            if self.ranks.count > 1:  # its rows vary, and every number of them is compiled anew
+            if self.ranks.count > 1:  # with chains its rows vary, each number compiled anew
                 raise ValueError("training.compile is for one process: leave it out under torchrun")
             learning = compiled(learning, device)
         self._log_actions = self._in_precision(self.model.log_actions)
