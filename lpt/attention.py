@@ -33,13 +33,23 @@ def layer_windows(context: int, layers: int) -> list[int]:
     return [1 + share + (layer < extra) for layer in range(layers)]
 
 
-@lru_cache(maxsize=64)
 def angles(steps: int, half: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosines and sines ``[steps, half]`` of the rotations of steps 0 ... steps - 1, float32."""
+    if torch.compiler.is_compiling():  # it warns of caches, and needs none
+        return _new_angles(steps, half, device)
+    return _kept_angles(steps, half, device)
+
+
+def _new_angles(steps: int, half: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    frequency = 10000.0 ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
+    angle = torch.arange(steps, device=device, dtype=torch.float32)[:, None] * frequency
+    return angle.cos(), angle.sin()
+
+
+@lru_cache(maxsize=64)
+def _kept_angles(steps: int, half: int, device: torch.device) -> tuple[Tensor, Tensor]:
     with torch.inference_mode(False), torch.no_grad():  # kept for learning and acting alike
-        frequency = 10000.0 ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
-        angle = torch.arange(steps, device=device, dtype=torch.float32)[:, None] * frequency
-        return angle.cos(), angle.sin()
+        return _new_angles(steps, half, device)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor, dim: int = -1) -> Tensor:
