@@ -92,7 +92,11 @@ class Ranks:
         return total / number
 
     def any(self, *flags: bool) -> list[bool]:
-        """Which flags are set in at least one process."""
+        """Which flags are set in at least one process.
+
+        Raises:
+            ProcessLost: if another process has gone.
+        """
         counts = torch.tensor([float(flag) for flag in flags])
         self._sum([counts], self.between)
         return [bool(value > 0) for value in counts]
@@ -116,7 +120,11 @@ class Ranks:
             )
 
     def whole(self, part: Tensor, rows: Tensor, total: int) -> Tensor:
-        """``[total, ...]`` of all processes; ``part`` ``[b, ...]`` are this one's ``rows``."""
+        """``[total, ...]`` of all processes; ``part`` ``[b, ...]`` are this one's ``rows`` ``[b]``.
+
+        Raises:
+            ProcessLost: if another process has gone.
+        """
         if self.count == 1:
             return part
         full = part.new_zeros(total, *part.shape[1:])
@@ -125,7 +133,11 @@ class Ranks:
         return full
 
     def wait(self) -> None:
-        """Return when all processes are here."""
+        """Return when all processes are here.
+
+        Raises:
+            ProcessLost: if another process has gone.
+        """
         self.any(False)
 
 
