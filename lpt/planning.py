@@ -7,7 +7,8 @@ Bayes posterior (LPT), ``w > 1`` leans towards the return (LPT-EI, exploitation-
 those of the data fill little of it, and a target finds plans that no trajectory ever had.
 ``aggregated`` takes the aggregated posterior ``q(z0) = mean_i p(z0 | tau_i, y_i)`` instead, the
 prior that explains the data best (Tomczak and Welling, 2018): plans inferred in learning are drawn
-again in proportion to ``p_gamma(y | z)^w``.
+again in proportion to ``p_gamma(y | z)^w``. The mean of several such draws keeps what plans of that
+return have in common and loses what each of them knows besides (docs/mujoco.md).
 """
 
 from __future__ import annotations
@@ -42,12 +43,16 @@ class PlanningConfig:
     """First Langevin step size (adapted for each chain) or Adam's learning rate."""
     sample: bool = False
     """'variational' only: draw from the fitted Gaussian instead of taking its mean."""
+    draws: int = 1
+    """'aggregated' only: plans drawn again for each episode, whose mean is its plan."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that cannot plan."""
         for name in ("weight", "steps", "step_size"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"planning.{name}={getattr(self, name)} must be positive, finite")
+        if self.draws < 1:
+            raise ValueError(f"planning.draws={self.draws} must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def _plan(
 ) -> Plan:
     acceptance = 1.0
     if config.method == "aggregated":
-        z0 = _draw_again(model, targets, config.weight, generator)
+        z0 = _draw_again(model, targets, config, generator)
         energies = targets.new_zeros(0, len(targets))
     elif config.method == "langevin":
         start = noise_like(targets.new_zeros(len(targets), *model.plan_shape), generator)
@@ -132,9 +137,12 @@ def plan_energy(model: LatentPlanTransformer, targets: Tensor, weight: float) ->
 
 
 def _draw_again(
-    model: LatentPlanTransformer, targets: Tensor, weight: float, generator: torch.Generator
+    model: LatentPlanTransformer,
+    targets: Tensor,
+    config: PlanningConfig,
+    generator: torch.Generator,
 ) -> Tensor:
-    """One remembered plan for each target, by importance resampling; ``[B, N, D]``."""
+    """The mean of remembered plans for each target, by importance resampling; ``[B, N, D]``."""
     plans = model.aggregated_plans()
     with torch.no_grad():
         predicted = model.predicted_return(model.plan_from_noise(plans))
@@ -142,8 +150,9 @@ def _draw_again(
     asked = targets[:, None]
     nearest = predicted[(asked - predicted).abs().argmin(-1)][:, None]
     excess = (predicted - nearest) * (predicted + nearest - 2 * asked)  # [B, S]
-    chances = (-0.5 * weight / model.config.return_std**2 * excess).softmax(-1)
-    return plans[torch.multinomial(chances, 1, generator=generator)[:, 0]]
+    chances = (-0.5 * config.weight / model.config.return_std**2 * excess).softmax(-1)
+    drawn = torch.multinomial(chances, config.draws, replacement=True, generator=generator)
+    return plans[drawn].mean(1)
 
 
 def _fit(

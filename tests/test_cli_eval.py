@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+import torch
 from small_policies import make_metadata, make_model
 
 from lpt.checkpoint import save_checkpoint, save_policy
@@ -71,6 +72,29 @@ def test_sweep_reports_every_target(run, tmp_path):
     assert is_drawn(plot)
 
 
+def test_draws_of_the_command_line_are_planned_with_and_recorded(tmp_path, capsys):
+    model = make_model(remembered_plans=8)
+    model.remember(torch.randn(8, *model.plan_shape))
+    config = {
+        "model": dataclasses.asdict(model.config),
+        "planning": {"method": "aggregated", "weight": 5.0},
+        "evaluation": {"target": 40.0, "episodes": 3},
+    }
+    run = tmp_path / "lpt-seed0"
+    save_checkpoint(run, 1, model.state_dict(), make_metadata(config=config), {}, {})
+    records = []
+    for draws in ([], ["--draws", "1"], ["--draws", "64"]):
+        out = tmp_path / f"{len(records)}.json"
+        assert main([str(run), *draws, "--out", str(out)]) == 0
+        records.append(json.loads(out.read_text()))
+    unset, one, many = (record["last"]["predicted_return"] for record in records)
+    assert unset == one != many
+    assert [record["config"]["planning"].get("draws") for record in records] == [None, 1, 64]
+    capsys.readouterr()
+    assert main([str(run), "--draws", "0"]) == 2
+    assert "planning.draws=0 must be 1 or more" in capsys.readouterr().err
+
+
 def test_the_same_command_gives_the_same_returns(run, tmp_path):
     returns = []
     for name, which in (("a", "last"), ("b", "last"), ("c", "best")):
@@ -101,6 +125,7 @@ def test_the_same_command_gives_the_same_returns(run, tmp_path):
         (["{run}", "--env-id", "NoSuch-v1"], "cannot make the environment 'NoSuch-v1'"),
         (["{run}", "--episodes", "0"], "evaluation.episodes=0 must be at least 1"),
         (["{run}", "--weight", "-1"], "planning.weight=-1.0 must be positive"),
+        (["{run}", "--draws", "4"], "this run plans by variational (lpt): leave it out"),
         (["{run}", "--plot", "plot.docx"], "end its name in .png"),
         (["{run}", "--video", "film.avi"], "end its name in .mp4"),
         (["{run}", "--out", __file__], "is there already"),

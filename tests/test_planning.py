@@ -163,6 +163,8 @@ def test_the_models_mode_is_given_back_even_after_an_error(make_model, training)
 def test_settings_that_cannot_plan_are_refused(field):
     with pytest.raises(ValueError, match=f"planning.{field}=0 must be positive"):
         PlanningConfig(**{field: 0})
+    with pytest.raises(ValueError, match=r"planning\.draws=0 must be 1 or more"):
+        PlanningConfig(draws=0)
 
 
 def remembering_model(make_model, predicted, remembered=6):
@@ -198,6 +200,19 @@ def test_remembered_plans_are_drawn_in_proportion_to_the_likelihood_of_the_retur
     assert float(share.sum()) == pytest.approx(1.0)  # every plan is one of those remembered
     error = (exact * (1 - exact) / COUNT).sqrt()
     assert ((share - exact).abs() <= 5 * error).all()
+
+
+def test_the_mean_of_draws_keeps_what_they_share_and_loses_the_rest(make_model):
+    """Plans of one return, unlike in all else: n draws have the mean's spread, 1 / sqrt(n)."""
+    model, plans = remembering_model(make_model, [TARGET] * 400, remembered=400)
+    spread = {}
+    for draws in (1, 16):
+        result = make_plan(model, method="aggregated", draws=draws)
+        torch.testing.assert_close(result.predicted_return, torch.full((COUNT,), TARGET))
+        torch.testing.assert_close(result.z0[:, 0, 0], torch.full((COUNT,), TARGET))
+        torch.testing.assert_close(result.z0.mean(0), plans.mean(0), atol=0.15, rtol=0)
+        spread[draws] = float(result.z0[:, 1:].std(0).mean())
+    assert spread[16] == pytest.approx(spread[1] / 4, rel=0.1)
 
 
 @pytest.mark.parametrize("target", [1e3, 1e12, 1e30])

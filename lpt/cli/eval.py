@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ class Arguments:
     """Returns to plan for, raw units; several are all evaluated."""
     weight: float | None = None
     """Planning weight w: 1 is LPT, above 1 LPT-EI."""
+    draws: int | None = None
+    """Plans drawn again and averaged for an episode (planning.method=aggregated)."""
     sweep: tyro.conf.FlagCreatePairsOff[bool] = False
     """Also evaluate every target of evaluation.sweep; all are printed and stored."""
     actions: Literal["mode", "sample"] | None = None
@@ -78,6 +81,8 @@ def run(options: Arguments) -> list[Evaluation]:
     """
     _check_outputs(options)
     policy = LPTPolicy.load(options.run, options.which, device=options.device)
+    if options.draws is not None:
+        _average(policy, options.draws)
     stored = policy.metadata.config.get("evaluation", {})
     config = config_group(EvaluationConfig, stored, "evaluation")
     targets = list(options.target) or [policy.target]
@@ -93,6 +98,17 @@ def run(options: Arguments) -> list[Evaluation]:
     print_evaluations(policy.metadata.task, rows)
     _write(policy, options, evaluations)
     return evaluations
+
+
+def _average(policy: LPTPolicy, draws: int) -> None:
+    """Plan with the mean of ``draws`` plans, and have the result's configuration say so."""
+    if policy.metadata.algorithm != "lpt" or policy.planning.method != "aggregated":
+        raise ValueError(
+            "--draws averages plans of planning.method=aggregated, and this run plans by "
+            f"{policy.planning.method} ({policy.metadata.algorithm}): leave it out"
+        )
+    policy.planning = dataclasses.replace(policy.planning, draws=draws)
+    policy.metadata.config["planning"] = dataclasses.asdict(policy.planning)
 
 
 def _evaluate(
