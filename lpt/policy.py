@@ -32,6 +32,7 @@ from lpt.actions import ActionDistribution, Categorical
 from lpt.baselines import Model, build_model
 from lpt.checkpoint import Which, load_policy_files, policy_folder
 from lpt.checks import config_group, find_device, finite_target, observation_rows
+from lpt.data.action_bounds import ActionBounds
 from lpt.metadata import PolicyMetadata
 from lpt.model import ModelConfig, RolloutCache
 from lpt.planning import Plan, PlanningConfig
@@ -109,6 +110,7 @@ class LPTPolicy:
             torch.tensor(x, dtype=torch.float32, device=self.device)
             for x in (metadata.observation_mean, metadata.observation_std)
         )
+        self._bounds = ActionBounds.of_details(metadata.provenance.get("details", {}))
         self._spare = torch.zeros(0, *model.plan_shape, device=self.device)
         self._state: PolicyState | None = None
 
@@ -198,8 +200,8 @@ class LPTPolicy:
             deterministic: the mode of the action likelihood, else a draw from it.
 
         Returns:
-            Actions ``[act]`` or ``[n, act]`` float32, or integers (``[n]`` int64) if discrete, and
-            the new state. The state given is not changed.
+            Actions ``[act]`` or ``[n, act]`` float32 in the units of the data's environment, or
+            integers (``[n]`` int64) if discrete, and the new state. The state given is not changed.
 
         Raises:
             ValueError: for observations of a wrong shape or not finite, or a state that belongs to
@@ -211,6 +213,8 @@ class LPTPolicy:
             discrete = self.spaces.discrete
             previous = F.one_hot(action, self.spaces.action_dim).float() if discrete else action
         result = action.cpu().numpy()
+        if self._bounds is not None:
+            result = self._bounds.from_unit(result)
         return (result[0] if np.ndim(observation) == 1 else result), PolicyState(cache, previous)
 
     def probabilities(self, observation: Any, state: PolicyState | None = None) -> np.ndarray:

@@ -23,6 +23,7 @@ from minari.dataset.minari_dataset import DATASET_ID_RE, parse_dataset_id
 from minari.namespace import create_namespace, list_local_namespaces
 from minari.storage import get_dataset_path
 
+from lpt.data.action_bounds import KEY, ActionBounds
 from lpt.data.blocks import Allocate, release
 from lpt.data.dataset import DatasetConfig, TrajectoryDataset
 from lpt.data.files import check_absent
@@ -49,7 +50,8 @@ def read_minari(
     order of their keys, as gymnasium sorts plain dictionaries and as Minari stores them). An
     episode whose last step has `terminations` set truly terminated. Where the config has no
     horizon, the time limit of the environment is taken. The observation after an episode's last
-    action is not used.
+    action is not used. Actions of other bounds than [-1, 1] are mapped onto these
+    (`lpt.data.action_bounds`).
 
     Args:
         dataset_id: such as `mujoco/hopper/medium-v0`.
@@ -84,6 +86,9 @@ def read_minari(
         "horizon": spec.get("max_episode_steps"),
         "description": description,
     }
+    bounds = ActionBounds.of_space(space)
+    if bounds is not None:
+        details[KEY] = bounds.to_details()
     provenance = Provenance("minari", known.id, env_id, details={**details, **known.details})
     try:
         arrays = _episodes(source, f"Minari data set {dataset_id}", empty)
@@ -128,7 +133,9 @@ def write_minari(
     if final_observations is None:
         final_observations = dataset.observations[dataset.offsets[1:] - 1]
     low = np.full(dataset.obs_dim, -np.inf, np.float32)
-    action_space: gym.Space = gym.spaces.Box(-1.0, 1.0, (dataset.action_dim,), np.float32)
+    one = np.ones(dataset.action_dim, np.float32)
+    bounds = ActionBounds.of_details(dataset.provenance.details) or ActionBounds(-one, one)
+    action_space: gym.Space = gym.spaces.Box(bounds.low, bounds.high, dtype=np.float32)
     if dataset.num_actions is not None:
         action_space = gym.spaces.Discrete(dataset.num_actions)
     spec = _env_spec(dataset.provenance)
@@ -211,6 +218,7 @@ def _episodes(source: minari.MinariDataset, where: str, empty: Allocate) -> dict
         actions = empty((steps,), np.int64)
     else:
         actions = empty((steps, gym.spaces.flatdim(action_space)), np.float32)
+    bounds = ActionBounds.of_space(action_space)
     offsets, terminated = np.zeros(count + 1, np.int64), np.zeros(count, bool)
     for i, episode in enumerate(source.iterate_episodes()):
         start, end = offsets[i], offsets[i] + len(episode.rewards)
@@ -221,7 +229,8 @@ def _episodes(source: minari.MinariDataset, where: str, empty: Allocate) -> dict
         if isinstance(action_space, gym.spaces.Discrete):
             actions[start:end] = np.asarray(episode.actions).reshape(-1) - action_space.start
         else:
-            actions[start:end] = flatten_batch(action_space, episode.actions, where)
+            own = flatten_batch(action_space, episode.actions, where)
+            actions[start:end] = own if bounds is None else bounds.to_unit(own)
         release(observations, actions, rewards)
     return {
         "observations": observations,
@@ -268,6 +277,7 @@ def _env_spec(provenance: Provenance) -> EnvSpec | None:
 
 
 def _buffers(dataset: TrajectoryDataset, final_observations: np.ndarray) -> Iterator[EpisodeBuffer]:
+    bounds = ActionBounds.of_details(dataset.provenance.details)
     for i in range(len(dataset)):
         one = dataset.trajectory(i)
         end = np.zeros(len(one), bool)
@@ -275,7 +285,7 @@ def _buffers(dataset: TrajectoryDataset, final_observations: np.ndarray) -> Iter
         yield EpisodeBuffer(
             id=i,
             observations=np.concatenate([one.observations, final_observations[i : i + 1]]),
-            actions=one.actions,
+            actions=one.actions if bounds is None else bounds.from_unit(one.actions),
             rewards=one.rewards,
             terminations=end & one.terminated,
             truncations=end & (not one.terminated),

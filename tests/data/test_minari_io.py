@@ -1,3 +1,6 @@
+import json
+import warnings
+
 import gymnasium as gym
 import minari
 import numpy as np
@@ -5,8 +8,11 @@ import pytest
 from data_helpers import stack
 from minari.data_collector import EpisodeBuffer
 
+from lpt.cli.train import main as train
 from lpt.data import DatasetConfig, Provenance, read_minari, write_minari
+from lpt.data.action_bounds import ActionBounds
 from lpt.data.minari_io import flatten_batch, is_minari_id
+from lpt.policy import LPTPolicy
 
 MAZE = "lpt_envs:lpt/Maze2D-umaze-v1"
 
@@ -143,3 +149,87 @@ def test_structured_observations_from_minari(folders):
 def test_spaces_without_numbers_are_refused():
     with pytest.raises(ValueError, match="cannot flatten a Text space"):
         flatten_batch(gym.spaces.Text(3), ["abc"], "x")
+
+
+def collect_pendulum(dataset_id: str) -> None:
+    """Real episodes of a torque between -2 and 2, in Minari's own files."""
+    env = gym.make("Pendulum-v1", max_episode_steps=30)
+    env.action_space.seed(0)
+    buffers = []
+    for episode in range(6):
+        observations, actions, rewards = [env.reset(seed=episode)[0]], [], []
+        truncated = False
+        while not truncated:
+            actions.append(env.action_space.sample())
+            observation, reward, _, truncated, _ = env.step(actions[-1])
+            observations.append(observation)
+            rewards.append(reward)
+        buffers.append(
+            EpisodeBuffer(
+                id=episode,
+                observations=np.array(observations),
+                actions=np.array(actions),
+                rewards=np.array(rewards),
+                terminations=np.zeros(30, bool),
+                truncations=np.arange(30) == 29,
+            )
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of each piece of metadata that is not given
+        minari.create_dataset_from_buffers(dataset_id, buffers, env=env)
+    env.close()
+
+
+def test_actions_of_other_bounds_are_rescaled_and_written_as_they_were(folders):
+    collect_pendulum("theirs/pendulum-v0")
+    dataset = read_minari("theirs/pendulum-v0")
+    theirs = np.concatenate([e.actions for e in minari.load_dataset("theirs/pendulum-v0")])
+    assert np.abs(theirs).max() > 1.5
+    np.testing.assert_allclose(dataset.actions, theirs / 2, atol=1e-6)
+    assert dataset.provenance.details["action_bounds"] == [[-2.0], [2.0]]
+    write_minari("lpt/again-v0", dataset)
+    again = minari.load_dataset("lpt/again-v0")
+    assert again.action_space == gym.spaces.Box(-2.0, 2.0, (1,), np.float32)
+    np.testing.assert_allclose(again[1].actions, theirs[30:60], atol=1e-6)
+    np.testing.assert_allclose(read_minari("lpt/again-v0").actions, dataset.actions, atol=1e-6)
+
+
+def test_a_policy_acts_in_the_units_of_its_environment(folders):
+    collect_pendulum("theirs/pendulum-v0")
+    flags = "--env pendulum --data theirs/pendulum-v0 --steps 2 --evaluation.episodes 2"
+    flags += " --sampler.batch-trajectories 6 --device cpu"
+    sizes = "--model.width 16 --model.heads 2 --model.context 3 --planning.steps 2"
+    out = folders / "run"
+    assert train([*flags.split(), *sizes.split(), "--out", str(out), "--seed", "0"]) == 0
+    policy = LPTPolicy.load(out)
+    for sampled in (False, True):
+        observations = np.random.default_rng(0).normal(size=(64, 3))
+        action, state = policy.predict(observations, deterministic=not sampled)
+        unit = state.previous_action.numpy()
+        np.testing.assert_allclose(action, 2 * unit, atol=1e-6)
+    assert np.abs(action).max() > 1  # of draws
+    assert policy.act(np.zeros(3)).shape == (1,)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        gym.spaces.Box(-1, 1, (3,)),
+        gym.spaces.Box(-np.inf, np.inf, (3,)),
+        gym.spaces.Box(0, 0, (3,)),
+        gym.spaces.Discrete(3),
+    ],
+)
+def test_bounds_that_say_nothing_leave_actions_as_they_are(space):
+    assert ActionBounds.of_space(space) is None
+
+
+def test_uneven_bounds_are_mapped_onto_the_unit_ones_and_back():
+    space = gym.spaces.Box(np.array([-0.4, 0, -3], np.float32), np.array([0.4, 5, -1], np.float32))
+    bounds = ActionBounds.of_space(space)
+    actions = np.stack([space.low, space.high, (space.low + space.high) / 2])
+    unit = bounds.to_unit(actions)
+    np.testing.assert_allclose(unit, [[-1] * 3, [1] * 3, [0] * 3], atol=1e-6)
+    np.testing.assert_allclose(bounds.from_unit(unit), actions, atol=1e-6)
+    stored = ActionBounds.of_details(json.loads(json.dumps({"action_bounds": bounds.to_details()})))
+    assert space.contains(stored.from_unit(np.float32([1.0001, 1, 1])))
