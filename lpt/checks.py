@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any, TypeVar
 
 import gymnasium
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
+from lpt.data.action_bounds import ActionBounds
 from lpt.model import Spaces
 
 Group = TypeVar("Group")
@@ -54,8 +56,18 @@ def observation_rows(observation: Any, size: int, task: str, hint: str = "") -> 
     return array
 
 
-def check_spaces(env: gymnasium.Env, expected: Spaces, task: str) -> None:
+def check_spaces(
+    env: gymnasium.Env, expected: Spaces, task: str, bounds: ActionBounds | None = None
+) -> None:
     """Check that an environment has the spaces the policy was trained on.
+
+    Args:
+        env: the environment.
+        expected: sizes of the policy's spaces.
+        task: the policy's, for the error.
+        bounds: between which the policy's actions lie; unset: -1 and 1. Of an environment with
+            other bounds a policy of these only warns: its data may have been in the environment's
+            own units.
 
     Raises:
         ValueError: if not; says which space, what it is and what the policy expects.
@@ -78,6 +90,23 @@ def check_spaces(env: gymnasium.Env, expected: Spaces, task: str) -> None:
         wanted = f"continuous actions of {size} dimensions"
     if not fits:
         raise ValueError(f"{name} has actions {action}, but the policy was trained on {wanted}")
+    if not expected.discrete:
+        _check_bounds(name, action, bounds)
+
+
+def _check_bounds(name: str, space: gymnasium.Space, bounds: ActionBounds | None) -> None:
+    takes, size = ActionBounds.of_space(space), int(np.prod(space.shape or ()))
+    answers = bounds or ActionBounds.unit(size)
+    if (takes or ActionBounds.unit(size)).to_details() == answers.to_details():
+        return
+    text = f"{name} takes actions of {space}, and the policy answers in {answers.to_details()}"
+    if bounds is not None:
+        raise ValueError(f"{text}, the bounds of its data's environment: evaluate in that one")
+    warnings.warn(
+        f"{text}: if the data's actions were rescaled, evaluate in "
+        "gymnasium.wrappers.RescaleAction(env, -1, 1)",
+        stacklevel=3,
+    )
 
 
 def finite_target(target: float) -> float:

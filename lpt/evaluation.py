@@ -134,7 +134,7 @@ def evaluate(
     EvaluationConfig(episodes=episodes, parallel=parallel)  # raises for counts below one
     environments = [environment_for(policy, env, target) for _ in range(min(episodes, parallel))]
     try:
-        check_spaces(environments[0], policy.spaces, policy.metadata.task)
+        check_spaces(environments[0], policy.spaces, policy.metadata.task, policy.action_bounds)
         policy.seed(seed)
         plan = policy.plan(target, episodes, weight)
         rollouts = [

@@ -85,7 +85,7 @@ def _from_one_start(
     """Each plan's trajectory and return, every environment reset alike."""
     environments = [environment_for(policy, env_id, float(target)) for target in asked]
     try:
-        check_spaces(environments[0], policy.spaces, policy.metadata.task)
+        check_spaces(environments[0], policy.spaces, policy.metadata.task, policy.action_bounds)
         rollout = roll_out(policy, z, environments, [seed] * len(z), record=True)
     finally:
         for environment in environments:

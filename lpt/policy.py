@@ -48,7 +48,7 @@ class PolicyState:
     cache: RolloutCache
     """Plan and recent steps of each row."""
     previous_action: Tensor
-    """``[B, act]`` what was done in the step before, one-hot if discrete."""
+    """``[B, act]`` what was done in the step before, in [-1, 1], or one-hot if discrete."""
 
     @property
     def rows(self) -> int:
@@ -110,7 +110,8 @@ class LPTPolicy:
             torch.tensor(x, dtype=torch.float32, device=self.device)
             for x in (metadata.observation_mean, metadata.observation_std)
         )
-        self._bounds = ActionBounds.of_details(metadata.provenance.get("details", {}))
+        details = {} if self.spaces.discrete else metadata.provenance.get("details", {})
+        self.action_bounds = ActionBounds.of_details(details)
         self._spare = torch.zeros(0, *model.plan_shape, device=self.device)
         self._state: PolicyState | None = None
 
@@ -210,11 +211,11 @@ class LPTPolicy:
         with self.evaluation_mode(), torch.inference_mode():
             actions, cache = self._step(observation, state, episode_start)
             action = actions.mode() if deterministic else actions.sample(self.generator)
-            discrete = self.spaces.discrete
+            discrete, bounds = self.spaces.discrete, self.action_bounds
             previous = F.one_hot(action, self.spaces.action_dim).float() if discrete else action
         result = action.cpu().numpy()
-        if self._bounds is not None:
-            result = self._bounds.from_unit(result)
+        # Never the state's own memory: a caller may rescale the action in place.
+        result = result.copy() if bounds is None else bounds.from_unit(result)
         return (result[0] if np.ndim(observation) == 1 else result), PolicyState(cache, previous)
 
     def probabilities(self, observation: Any, state: PolicyState | None = None) -> np.ndarray:

@@ -176,7 +176,7 @@ class Run:
         if self.env_id is not None:
             environment = environment_for(policy, self.env_id)
             try:
-                check_spaces(environment, policy.spaces, self.config.env)
+                check_spaces(environment, policy.spaces, self.config.env, policy.action_bounds)
             finally:
                 environment.close()
 

@@ -80,7 +80,7 @@ def record_video(
     drawable = choose_renderer()
     env = environment_for(policy, env_id, target, render_mode="rgb_array")
     try:
-        check_spaces(env, policy.spaces, policy.metadata.task)
+        check_spaces(env, policy.spaces, policy.metadata.task, policy.action_bounds)
         if not drawable and hasattr(env.unwrapped, "mujoco_renderer"):
             raise ValueError(f"{env_name(env)} cannot be rendered on this machine: {NO_DISPLAY}")
         _follow(env)

@@ -164,8 +164,8 @@ def plan_space(
         weight: planning weight; unset: the run's.
     """
     policy = LPTPolicy.load(run)
-    # Draws, not the one best plan, so that each target's spread shows.
-    policy.planning = dataclasses.replace(policy.planning, sample=True)
+    # Single draws, not the one best plan or a mean, so that each target's spread shows.
+    policy.planning = dataclasses.replace(policy.planning, sample=True, draws=1)
     if not targets:
         targets = tuple(np.linspace(policy.metadata.return_quantiles[2], policy.target, 6))
     figure = plan_space_figure(

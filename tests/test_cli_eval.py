@@ -13,6 +13,7 @@ import pytest
 import torch
 from small_policies import make_metadata, make_model
 
+from lpt.baselines import build_model
 from lpt.checkpoint import save_checkpoint, save_policy
 from lpt.cli.eval import main
 from lpt.video import record_video
@@ -90,9 +91,16 @@ def test_draws_of_the_command_line_are_planned_with_and_recorded(tmp_path, capsy
     unset, one, many = (record["last"]["predicted_return"] for record in records)
     assert unset == one != many
     assert [record["config"]["planning"].get("draws") for record in records] == [None, 1, 64]
+    names = [record["algorithm"] for record in records]
+    assert names == ["lpt-ei", "lpt-ei-draws1", "lpt-ei-draws64"]  # no other seeds of one row
     capsys.readouterr()
     assert main([str(run), "--draws", "0"]) == 2
     assert "planning.draws=0 must be 1 or more" in capsys.readouterr().err
+    baseline = build_model("bc", model.config, model.spaces)
+    metadata = make_metadata(config=config, algorithm="bc")
+    save_checkpoint(tmp_path / "bc", 1, baseline.state_dict(), metadata, {}, {})
+    assert main([str(tmp_path / "bc"), "--draws", "2"]) == 2
+    assert "this run is of bc, which has no plan: leave it out" in capsys.readouterr().err
 
 
 def test_the_same_command_gives_the_same_returns(run, tmp_path):
@@ -125,7 +133,7 @@ def test_the_same_command_gives_the_same_returns(run, tmp_path):
         (["{run}", "--env-id", "NoSuch-v1"], "cannot make the environment 'NoSuch-v1'"),
         (["{run}", "--episodes", "0"], "evaluation.episodes=0 must be at least 1"),
         (["{run}", "--weight", "-1"], "planning.weight=-1.0 must be positive"),
-        (["{run}", "--draws", "4"], "this run plans by variational (lpt): leave it out"),
+        (["{run}", "--draws", "4"], "this run plans by variational: leave it out"),
         (["{run}", "--plot", "plot.docx"], "end its name in .png"),
         (["{run}", "--video", "film.avi"], "end its name in .mp4"),
         (["{run}", "--out", __file__], "is there already"),

@@ -290,3 +290,11 @@ def test_load_refuses_what_does_not_fit(tmp_path):
     folder = save_policy(tmp_path / "b", model.state_dict(), make_metadata(config=config))
     with pytest.raises(ValueError, match=r"unknown fields \['model.colour'\]"):
         LPTPolicy.load(folder)
+
+
+def test_an_action_changed_in_place_does_not_change_the_history():
+    policy = make_policy()
+    action, state = policy.predict(np.zeros((2, 4)))
+    before = state.previous_action.clone()
+    action *= 100
+    assert torch.equal(state.previous_action, before)

@@ -44,7 +44,8 @@ class Arguments:
     actions: Literal["mode", "sample"] | None = None
     """Take the mode of the action likelihood, or draw from it; unset: as configured."""
     label: str | None = None
-    """Ends the algorithm's name in --out, as in lpt-argmax; unset: the run's own label."""
+    """Ends the algorithm's name in --out, as in lpt-argmax; unset: the run's own label
+    (and draws<n> with --draws)."""
     seed: int | None = None
     """Seed of planning; episode i is reset with seed + i."""
     env_id: str | None = None
@@ -102,10 +103,14 @@ def run(options: Arguments) -> list[Evaluation]:
 
 def _average(policy: LPTPolicy, draws: int) -> None:
     """Plan with the mean of ``draws`` plans, and have the result's configuration say so."""
-    if policy.metadata.algorithm != "lpt" or policy.planning.method != "aggregated":
+    algorithm, method = policy.metadata.algorithm, policy.planning.method
+    if algorithm != "lpt" or method != "aggregated":
+        does = (
+            f"plans by {method}" if algorithm == "lpt" else f"is of {algorithm}, which has no plan"
+        )
         raise ValueError(
-            "--draws averages plans of planning.method=aggregated, and this run plans by "
-            f"{policy.planning.method} ({policy.metadata.algorithm}): leave it out"
+            f"--draws averages plans of planning.method=aggregated, and this run {does}: leave it "
+            "out"
         )
     policy.planning = dataclasses.replace(policy.planning, draws=draws)
     policy.metadata.config["planning"] = dataclasses.asdict(policy.planning)
@@ -144,7 +149,7 @@ def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation])
     first = evaluations[0]
     if options.out is not None:
         algorithm = algorithm_name(policy.metadata.algorithm, first.weight)
-        label = policy.metadata.config.get("label", "") if options.label is None else options.label
+        label = _label(policy, options)
         algorithm += f"-{label}" if label else ""
         record: dict[str, Any] = result_record(
             policy.metadata,
@@ -176,6 +181,16 @@ def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation])
             deterministic=first.deterministic,
         )
         print(f"wrote {options.video}")
+
+
+def _label(policy: LPTPolicy, options: Arguments) -> str:
+    """Ends the algorithm's name, so that a table takes other settings for no other seed."""
+    if options.label is not None:
+        return options.label
+    own = str(policy.metadata.config.get("label", ""))
+    if options.draws is None:
+        return own
+    return f"{own}-draws{options.draws}".removeprefix("-")
 
 
 def _wall_seconds(run: Path) -> float | None:

@@ -17,25 +17,30 @@ import numpy as np
 
 KEY = "action_bounds"
 """Name in the details of a provenance."""
+LARGEST = 1e6
+"""Bounds beyond this only say that there are none."""
 
 
 @dataclass(frozen=True, eq=False)
 class ActionBounds:
-    """Least and greatest action, each ``[act_dim]`` float32, finite, the least below."""
+    """Least and greatest action, each ``[act_dim]`` float32; -1 and 1 where there is no bound."""
 
     low: np.ndarray
     high: np.ndarray
 
     @classmethod
     def of_space(cls, space: gym.Space) -> ActionBounds | None:
-        """Bounds of a vector-valued Box; None where they are [-1, 1], infinite or no Box's."""
-        if not isinstance(space, gym.spaces.Box):
+        """Bounds of a Box of floats; None for other spaces and where all bounds are [-1, 1]."""
+        if not isinstance(space, gym.spaces.Box) or space.dtype.kind != "f":
             return None
-        low, high = (np.asarray(x, np.float32).reshape(-1) for x in (space.low, space.high))
-        usable = np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()
-        if not usable or ((low == -1).all() and (high == 1).all()):
-            return None
-        return cls(low, high)
+        low, high = (np.asarray(x, np.float64).reshape(-1) for x in (space.low, space.high))
+        bounded = np.maximum(np.abs(low), np.abs(high)) <= LARGEST
+        # Rounded inwards: the nearest float32 of 0.1 is above it.
+        low, high = (
+            _float32(np.where(bounded, low, -1), 1),
+            _float32(np.where(bounded, high, 1), -1),
+        )
+        return None if ((low == -1) & (high == 1)).all() else cls(low, high)
 
     @classmethod
     def of_details(cls, details: Mapping[str, Any]) -> ActionBounds | None:
@@ -45,15 +50,44 @@ class ActionBounds:
         low, high = (np.asarray(x, np.float32) for x in details[KEY])
         return cls(low, high)
 
+    @classmethod
+    def unit(cls, size: int) -> ActionBounds:
+        """[-1, 1] in ``size`` dimensions."""
+        return cls(-np.ones(size, np.float32), np.ones(size, np.float32))
+
     def to_details(self) -> list[list[float]]:
         """Plain numbers for a provenance's details."""
         return [self.low.tolist(), self.high.tolist()]
 
     def to_unit(self, actions: np.ndarray) -> np.ndarray:
-        """Actions ``[..., act_dim]`` in the environment's units, mapped onto [-1, 1]; float32."""
-        return (2 * (actions - self.low) / (self.high - self.low) - 1).astype(np.float32)
+        """Actions ``[..., act_dim]`` in the environment's units, mapped onto [-1, 1]; float32.
+
+        What lies outside other bounds than [-1, 1] is clipped to them, as simulators do.
+        """
+        middle, half = self._middle_and_half()
+        unit = (actions.astype(np.float64) - middle) / np.where(half > 0, half, 1)
+        same = (self.low == -1) & (self.high == 1)
+        return np.where(same, actions, np.clip(unit, -1, 1)).astype(np.float32)
 
     def from_unit(self, actions: np.ndarray) -> np.ndarray:
-        """Inverse of :meth:`to_unit`; never outside the bounds."""
-        native = self.low + (actions + 1) * (self.high - self.low) / 2
-        return np.clip(native, self.low, self.high).astype(np.float32)
+        """Inverse of :meth:`to_unit`; float32, never outside the bounds."""
+        middle, half = self._middle_and_half()
+        return np.clip((middle + actions * half).astype(np.float32), self.low, self.high)
+
+    def outside(self, actions: np.ndarray) -> int:
+        """Rows of ``[steps, act_dim]``, in the environment's units, that :meth:`to_unit` clips."""
+        same = (self.low == -1) & (self.high == 1)
+        slack = 1e-5 * (self.high - self.low)
+        beyond = (actions < self.low - slack) | (actions > self.high + slack)
+        return int((beyond & ~same).any(-1).sum())
+
+    def _middle_and_half(self) -> tuple[np.ndarray, np.ndarray]:
+        low, high = self.low.astype(np.float64), self.high.astype(np.float64)
+        return (high + low) / 2, (high - low) / 2
+
+
+def _float32(values: np.ndarray, inwards: int) -> np.ndarray:
+    """The nearest float32 that is not below (``inwards=1``) or above (``-1``) the values."""
+    nearest = values.astype(np.float32)
+    past = (values - nearest) * inwards > 0
+    return np.where(past, np.nextafter(nearest, np.float32(inwards * np.inf)), nearest)

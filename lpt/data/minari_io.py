@@ -86,20 +86,19 @@ def read_minari(
         "horizon": spec.get("max_episode_steps"),
         "description": description,
     }
-    bounds = ActionBounds.of_space(space)
-    if bounds is not None:
-        details[KEY] = bounds.to_details()
-    provenance = Provenance("minari", known.id, env_id, details={**details, **known.details})
+    bounds = None if discrete else ActionBounds.of_space(space)
     try:
-        arrays = _episodes(source, f"Minari data set {dataset_id}", empty)
+        arrays, clipped = _episodes(source, f"Minari data set {dataset_id}", empty, bounds)
     except (OSError, KeyError) as error:
         raise ValueError(
             f"Minari data set {dataset_id}: the files in {details['path']} are damaged ({error}). "
             f"Delete them and run 'minari download {dataset_id}'."
         ) from error
+    if bounds is not None:
+        details |= {KEY: bounds.to_details(), "clipped_actions": clipped}
     return TrajectoryDataset.from_offsets(
         **arrays,
-        provenance=provenance,
+        provenance=Provenance("minari", known.id, env_id, details={**details, **known.details}),
         config=config,
         discrete=isinstance(space, gym.spaces.Discrete) if discrete is None else discrete,
         num_actions=int(space.n) if isinstance(space, gym.spaces.Discrete) else None,
@@ -133,8 +132,8 @@ def write_minari(
     if final_observations is None:
         final_observations = dataset.observations[dataset.offsets[1:] - 1]
     low = np.full(dataset.obs_dim, -np.inf, np.float32)
-    one = np.ones(dataset.action_dim, np.float32)
-    bounds = ActionBounds.of_details(dataset.provenance.details) or ActionBounds(-one, one)
+    stored = ActionBounds.of_details(dataset.provenance.details)
+    bounds = stored or ActionBounds.unit(dataset.action_dim)
     action_space: gym.Space = gym.spaces.Box(bounds.low, bounds.high, dtype=np.float32)
     if dataset.num_actions is not None:
         action_space = gym.spaces.Discrete(dataset.num_actions)
@@ -208,8 +207,10 @@ def flatten_batch(space: gym.Space, values: Any, where: str) -> np.ndarray:
     )
 
 
-def _episodes(source: minari.MinariDataset, where: str, empty: Allocate) -> dict[str, np.ndarray]:
-    """Reads all episodes into arrays that are allocated once."""
+def _episodes(
+    source: minari.MinariDataset, where: str, empty: Allocate, bounds: ActionBounds | None
+) -> tuple[dict[str, np.ndarray], int]:
+    """Reads all episodes into arrays that are allocated once, and counts actions out of bounds."""
     count, steps = len(source), int(source.total_steps)
     space, action_space = source.observation_space, source.action_space
     observations = empty((steps, gym.spaces.flatdim(space)), np.float32)
@@ -218,8 +219,7 @@ def _episodes(source: minari.MinariDataset, where: str, empty: Allocate) -> dict
         actions = empty((steps,), np.int64)
     else:
         actions = empty((steps, gym.spaces.flatdim(action_space)), np.float32)
-    bounds = ActionBounds.of_space(action_space)
-    offsets, terminated = np.zeros(count + 1, np.int64), np.zeros(count, bool)
+    offsets, terminated, clipped = np.zeros(count + 1, np.int64), np.zeros(count, bool), 0
     for i, episode in enumerate(source.iterate_episodes()):
         start, end = offsets[i], offsets[i] + len(episode.rewards)
         offsets[i + 1] = end
@@ -229,16 +229,19 @@ def _episodes(source: minari.MinariDataset, where: str, empty: Allocate) -> dict
         if isinstance(action_space, gym.spaces.Discrete):
             actions[start:end] = np.asarray(episode.actions).reshape(-1) - action_space.start
         else:
-            own = flatten_batch(action_space, episode.actions, where)
-            actions[start:end] = own if bounds is None else bounds.to_unit(own)
+            actions[start:end] = flatten_batch(action_space, episode.actions, where)
+        if bounds is not None:
+            clipped += bounds.outside(actions[start:end])
+            actions[start:end] = bounds.to_unit(actions[start:end])
         release(observations, actions, rewards)
-    return {
+    arrays = {
         "observations": observations,
         "actions": actions,
         "rewards": rewards,
         "offsets": offsets,
         "terminated": terminated,
     }
+    return arrays, clipped
 
 
 def _stored_spec(source: minari.MinariDataset) -> dict[str, Any]:

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 STD_FLOOR = 1e-3
 """Smallest standard deviation an observation is divided by, so that nothing explodes."""
 
+SHOWN = (
+    *("path", "converted_from", "generator", "seed", "noise", "maze", "versions"),
+    *("action_bounds", "clipped_actions"),
+)
+"""Details of the provenance that the summary prints, where there are any."""
+
 _CHUNK = 16384
 
 
@@ -60,7 +66,7 @@ def describe(dataset: TrajectoryDataset) -> str:
         "  quantiles    "
         + "  ".join(f"{name} {value:.4g}" for name, value in zip(names, quantiles, strict=True)),
     ]
-    for key in ("path", "converted_from", "generator", "seed", "noise", "maze", "versions"):
+    for key in SHOWN:
         if key in origin.details:
             lines.append(f"  {key:<12} {origin.details[key]}")
     return "\n".join(lines)

@@ -1,4 +1,3 @@
-import json
 import warnings
 
 import gymnasium as gym
@@ -10,8 +9,8 @@ from minari.data_collector import EpisodeBuffer
 
 from lpt.cli.train import main as train
 from lpt.data import DatasetConfig, Provenance, read_minari, write_minari
-from lpt.data.action_bounds import ActionBounds
 from lpt.data.minari_io import flatten_batch, is_minari_id
+from lpt.evaluation import evaluate
 from lpt.policy import LPTPolicy
 
 MAZE = "lpt_envs:lpt/Maze2D-umaze-v1"
@@ -151,7 +150,7 @@ def test_spaces_without_numbers_are_refused():
         flatten_batch(gym.spaces.Text(3), ["abc"], "x")
 
 
-def collect_pendulum(dataset_id: str) -> None:
+def collect_pendulum(dataset_id: str, stretch: float = 1.0) -> None:
     """Real episodes of a torque between -2 and 2, in Minari's own files."""
     env = gym.make("Pendulum-v1", max_episode_steps=30)
     env.action_space.seed(0)
@@ -168,7 +167,7 @@ def collect_pendulum(dataset_id: str) -> None:
             EpisodeBuffer(
                 id=episode,
                 observations=np.array(observations),
-                actions=np.array(actions),
+                actions=stretch * np.array(actions),
                 rewards=np.array(rewards),
                 terminations=np.zeros(30, bool),
                 truncations=np.arange(30) == 29,
@@ -187,11 +186,21 @@ def test_actions_of_other_bounds_are_rescaled_and_written_as_they_were(folders):
     assert np.abs(theirs).max() > 1.5
     np.testing.assert_allclose(dataset.actions, theirs / 2, atol=1e-6)
     assert dataset.provenance.details["action_bounds"] == [[-2.0], [2.0]]
+    assert "action_bounds [[-2.0], [2.0]]" in repr(dataset)
     write_minari("lpt/again-v0", dataset)
     again = minari.load_dataset("lpt/again-v0")
     assert again.action_space == gym.spaces.Box(-2.0, 2.0, (1,), np.float32)
     np.testing.assert_allclose(again[1].actions, theirs[30:60], atol=1e-6)
     np.testing.assert_allclose(read_minari("lpt/again-v0").actions, dataset.actions, atol=1e-6)
+
+
+def test_actions_outside_their_own_space_are_clipped_and_counted(folders):
+    collect_pendulum("theirs/loud-v0", stretch=1.5)
+    dataset = read_minari("theirs/loud-v0")
+    theirs = np.concatenate([e.actions for e in minari.load_dataset("theirs/loud-v0")])
+    np.testing.assert_allclose(dataset.actions, (theirs / 2).clip(-1, 1), atol=1e-6)
+    beyond = int((np.abs(theirs) > 2).sum())
+    assert dataset.provenance.details["clipped_actions"] == beyond > 0
 
 
 def test_a_policy_acts_in_the_units_of_its_environment(folders):
@@ -202,6 +211,8 @@ def test_a_policy_acts_in_the_units_of_its_environment(folders):
     out = folders / "run"
     assert train([*flags.split(), *sizes.split(), "--out", str(out), "--seed", "0"]) == 0
     policy = LPTPolicy.load(out)
+    with pytest.raises(ValueError, match=r"Box\(-1.0, 1.0.*answers in \[\[-2.0\], \[2.0\]\]"):
+        evaluate(policy, lambda: gym.wrappers.RescaleAction(gym.make("Pendulum-v1"), -1, 1))
     for sampled in (False, True):
         observations = np.random.default_rng(0).normal(size=(64, 3))
         action, state = policy.predict(observations, deterministic=not sampled)
@@ -209,27 +220,3 @@ def test_a_policy_acts_in_the_units_of_its_environment(folders):
         np.testing.assert_allclose(action, 2 * unit, atol=1e-6)
     assert np.abs(action).max() > 1  # of draws
     assert policy.act(np.zeros(3)).shape == (1,)
-
-
-@pytest.mark.parametrize(
-    "space",
-    [
-        gym.spaces.Box(-1, 1, (3,)),
-        gym.spaces.Box(-np.inf, np.inf, (3,)),
-        gym.spaces.Box(0, 0, (3,)),
-        gym.spaces.Discrete(3),
-    ],
-)
-def test_bounds_that_say_nothing_leave_actions_as_they_are(space):
-    assert ActionBounds.of_space(space) is None
-
-
-def test_uneven_bounds_are_mapped_onto_the_unit_ones_and_back():
-    space = gym.spaces.Box(np.array([-0.4, 0, -3], np.float32), np.array([0.4, 5, -1], np.float32))
-    bounds = ActionBounds.of_space(space)
-    actions = np.stack([space.low, space.high, (space.low + space.high) / 2])
-    unit = bounds.to_unit(actions)
-    np.testing.assert_allclose(unit, [[-1] * 3, [1] * 3, [0] * 3], atol=1e-6)
-    np.testing.assert_allclose(bounds.from_unit(unit), actions, atol=1e-6)
-    stored = ActionBounds.of_details(json.loads(json.dumps({"action_bounds": bounds.to_details()})))
-    assert space.contains(stored.from_unit(np.float32([1.0001, 1, 1])))
