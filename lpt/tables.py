@@ -107,8 +107,8 @@ def _kind(group: list[dict[str, Any]]) -> str:
 
 
 def _markdown_head(kind: str) -> tuple[str, str]:
-    columns = ["task", "algorithm", "target, w", "seeds x episodes", f"{UNITS[kind]}, last"]
-    columns += ["95 % interval", "IQM", "best checkpoint"]
+    columns = ["task", "algorithm", "updates", "target, w", "seeds x episodes"]
+    columns += [f"{UNITS[kind]}, last", "95 % interval", "IQM", "best checkpoint"]
     columns += [*(["ceiling"] * (kind == "exact")), "data"]
     return f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"
 
@@ -120,10 +120,12 @@ def _markdown_row(task: str, algorithm: str, group: list[dict[str, Any]]) -> str
     digits = _digits(kind, runs)
     best = [_values(group, r["best"]).mean() for r in group if r.get("best")]
     episodes = sorted({len(run) for run in runs})
+    updates = sorted({int(record.get("steps", 0)) for record in group})
     asked = sorted({f"{r['target']:g}, {r['weight']:g}" for r in last})
     cells = [
         task,
         algorithm,
+        "/".join(f"{count}" for count in updates if count),
         "; ".join(asked),
         f"{len(runs)} x {'/'.join(map(str, episodes))}",
         _spread([run.mean() for run in runs], digits),

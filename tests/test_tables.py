@@ -21,7 +21,7 @@ def test_table_is_made_from_the_files(tmp_path):
     for table in (scored, raw):
         assert len(table) == 3 and len({line.count("|") for line in table}) == 1
     assert "D4RL score, last" in scored[0] and "return, last" in raw[0]
-    assert "| maze2d-umaze | lpt | 165, 1 | 2 x 2 | 75.0 ± 35.4 |" in scored[2]
+    assert "| maze2d-umaze | lpt | 10 | 165, 1 | 2 x 2 | 75.0 ± 35.4 |" in scored[2]
     assert "| 144 |" in scored[2]
     assert "| corridor | bc |" in raw[2] and "| 5.500 |" in raw[2]
 
