@@ -200,7 +200,7 @@ def test_figures_script(run, tmp_path, capsys):
                       "<!-- end of results -->\nafter\n")  # fmt: skip
     assert figures("table", "--results", tmp_path / "results", "--into", readme) == 0
     text = readme.read_text()
-    assert "| maze2d-umaze | lpt-ei | 40, 5 | 1 x 2 |" in text and "old" not in text
+    assert "| maze2d-umaze | lpt-ei | 10 | 40, 5 | 1 x 2 |" in text and "old" not in text
     assert text.startswith("before\n") and text.endswith("after\n")
     assert figures("table", "--summary", "--results", tmp_path / "results", "--into", readme) == 0
     assert "| task | LPT | LPT-EI |" in readme.read_text()
