@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-KEY = "action_bounds"
+DETAIL = "action_bounds"
 """Name in the details of a provenance."""
 LARGEST = 1e6
 """Bounds beyond this only say that there are none."""
@@ -45,9 +45,9 @@ class ActionBounds:
     @classmethod
     def of_details(cls, details: Mapping[str, Any]) -> ActionBounds | None:
         """Bounds that a provenance's details hold; None if they hold none."""
-        if details.get(KEY) is None:
+        if details.get(DETAIL) is None:
             return None
-        low, high = (np.asarray(x, np.float32) for x in details[KEY])
+        low, high = (np.asarray(x, np.float32) for x in details[DETAIL])
         return cls(low, high)
 
     @classmethod
@@ -66,8 +66,7 @@ class ActionBounds:
         """
         middle, half = self._middle_and_half()
         unit = (actions.astype(np.float64) - middle) / np.where(half > 0, half, 1)
-        same = (self.low == -1) & (self.high == 1)
-        return np.where(same, actions, np.clip(unit, -1, 1)).astype(np.float32)
+        return np.where(self._unit, actions, np.clip(unit, -1, 1)).astype(np.float32)
 
     def from_unit(self, actions: np.ndarray) -> np.ndarray:
         """Inverse of :meth:`to_unit`; float32, never outside the bounds."""
@@ -76,10 +75,14 @@ class ActionBounds:
 
     def outside(self, actions: np.ndarray) -> int:
         """Rows of ``[steps, act_dim]``, in the environment's units, that :meth:`to_unit` clips."""
-        same = (self.low == -1) & (self.high == 1)
         slack = 1e-5 * (self.high - self.low)
         beyond = (actions < self.low - slack) | (actions > self.high + slack)
-        return int((beyond & ~same).any(-1).sum())
+        return int((beyond & ~self._unit).any(-1).sum())
+
+    @property
+    def _unit(self) -> np.ndarray:
+        """``[act_dim]`` whether a dimension is in [-1, 1] already."""
+        return (self.low == -1) & (self.high == 1)
 
     def _middle_and_half(self) -> tuple[np.ndarray, np.ndarray]:
         low, high = self.low.astype(np.float64), self.high.astype(np.float64)

@@ -23,7 +23,7 @@ from minari.dataset.minari_dataset import DATASET_ID_RE, parse_dataset_id
 from minari.namespace import create_namespace, list_local_namespaces
 from minari.storage import get_dataset_path
 
-from lpt.data.action_bounds import KEY, ActionBounds
+from lpt.data.action_bounds import DETAIL, ActionBounds
 from lpt.data.blocks import Allocate, release
 from lpt.data.dataset import DatasetConfig, TrajectoryDataset
 from lpt.data.files import check_absent
@@ -95,7 +95,7 @@ def read_minari(
             f"Delete them and run 'minari download {dataset_id}'."
         ) from error
     if bounds is not None:
-        details |= {KEY: bounds.to_details(), "clipped_actions": clipped}
+        details |= {DETAIL: bounds.to_details(), "clipped_actions": clipped}
     return TrajectoryDataset.from_offsets(
         **arrays,
         provenance=Provenance("minari", known.id, env_id, details={**details, **known.details}),
