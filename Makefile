@@ -2,14 +2,15 @@
 #
 #   make train ENV=maze2d-umaze            train and evaluate
 #   make test                              run the tests
+#   make lint                              ruff, codespell, mypy
 #
-# Variables: PYTHON, VENV, ENV, SEED, STEPS, OUT, ARGS (more flags of lpt-train), TESTS (of pytest).
+# Variables: PYTHON, VENV, ENV, SEED, UPDATES, OUT, ARGS (more flags of lpt-train), TESTS (of pytest).
 
 PYTHON ?= python3
 VENV ?= .venv
 ENV = maze2d-umaze
 SEED =
-STEPS =
+UPDATES =
 OUT =
 ARGS =
 TESTS =
@@ -19,7 +20,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -7
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or sys.exit(f"Python 3.10 to 3.13 is needed, PYTHON=$(PYTHON) is {v.major}.{v.minor}")'
@@ -37,7 +38,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 install: $(VENV)/.installed
 
 train: $(VENV)/.installed
-	$(BIN)/lpt-train --env $(ENV) $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS)) $(if $(OUT),--out $(OUT)) $(ARGS)
+	$(BIN)/lpt-train --env $(ENV) $(if $(SEED),--seed $(SEED)) $(if $(UPDATES),--updates $(UPDATES)) $(if $(OUT),--out $(OUT)) $(ARGS)
 
 # One thread each: the tests are small, and their exact comparisons assume it.
 test: $(VENV)/.installed-dev
@@ -49,13 +50,14 @@ test-slow: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell .
 	$(BIN)/mypy
 
-# The tables, from results/**/seed*.json; other figures: scripts/figures.py --help.
+# The tables, from results/**/seed*.json; other figures: lpt-report --help.
 figures: $(VENV)/.installed
-	$(BIN)/python scripts/figures.py table --summary --into README.md
-	$(BIN)/python scripts/figures.py table --into docs/results.md
-	$(BIN)/python scripts/figures.py table --summary --into docs/mujoco.md --only halfcheetah hopper walker2d
+	$(BIN)/lpt-report table --summary --into README.md
+	$(BIN)/lpt-report table --into docs/results.md
+	$(BIN)/lpt-report table --summary --into docs/mujoco.md --only halfcheetah hopper walker2d
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

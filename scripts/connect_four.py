@@ -21,24 +21,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Patch
 
-from lpt.checkpoint import latest_checkpoint, load_policy_files, load_training_state
-from lpt.checks import config_group
-from lpt.config import from_dict
+from lpt.checkpoint.files import latest_checkpoint, load_policy_files, load_training_state
 from lpt.data import load
-from lpt.evaluation import Evaluation, EvaluationConfig, evaluate
-from lpt.inference import gaussian_kl
-from lpt.model import LatentPlanTransformer
-from lpt.plots import COLOURS, INK, finish, save_figure
-from lpt.policy import LPTPolicy
-from lpt.proposal import overview
-from lpt.report import algorithm_name, bootstrap_interval, portable, write_json
-from lpt.training import Trainer
+from lpt.evaluation.policy import LPTPolicy
+from lpt.evaluation.rollout import Evaluation, evaluate
+from lpt.inference.engines import Amortized
+from lpt.inference.proposal import overview
+from lpt.inference.variational import gaussian_kl
+from lpt.machine.files import write_json
+from lpt.model.latent_plan import LatentPlanTransformer
+from lpt.reporting.figures import COLORS, INK, finish, save_figure
+from lpt.reporting.results import portable, result_name
+from lpt.reporting.statistics import bootstrap_interval
+from lpt.training.trainer import Trainer
 from lpt_envs.connect_four.board import COLUMNS, ROWS, Board
-from lpt_envs.connect_four.solver import analyse
+from lpt_envs.connect_four.solver import analyze
 
 LABELS = {"lpt": "LPT", "lpt-ei": "LPT-EI", "dt-final": "return as the prompt", "bc": "BC"}
 OUTCOMES = {1: ("#2f855a", "wins"), 0: ("#d69e2e", "draws"), -1: ("#c53030", "loses")}
-"""Colour and word of what a move leads to for the player to move."""
+"""Color and word of what a move leads to for the player to move."""
 
 
 def measure(
@@ -60,9 +61,8 @@ def measure(
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out} is there already: name another file or --overwrite")
     policy = LPTPolicy.load(run)
-    settings = config_group(EvaluationConfig, policy.metadata.config["evaluation"], "evaluation")
-    if weight is None:  # a prompt has none
-        weight = policy.planning.weight if policy.metadata.algorithm == "lpt" else 1.0
+    settings = policy.metadata.config.evaluation
+    weight = policy.used_weight(weight)
     points = []
     for target in settings.sweep:
         for deterministic in (False, True):
@@ -83,15 +83,15 @@ def measure(
     write_json(
         {
             "task": policy.metadata.task,
-            "algorithm": algorithm_name(policy.metadata.algorithm, weight),
+            "algorithm": result_name(policy.metadata.algorithm, weight),
             "seed": policy.metadata.seed,
-            "step": policy.metadata.step,
+            "updates": policy.metadata.updates,
             "weight": weight,
             "data": portable(policy.metadata.provenance),
             "points": points,
         },
         out,
-        overwrite,
+        overwrite=overwrite,
     )
     print(f"wrote {out}")
 
@@ -116,18 +116,20 @@ def _point(evaluation: Evaluation, judged: bool = True) -> dict[str, Any]:
 
 
 def _columns(game: np.ndarray) -> np.ndarray:
-    """The columns of the agent's discs in a game's observations ``[T + 1, 84]``, ``[T]``."""
+    """Return the columns of the agent's discs in a game's observations `[T + 1, 84]`, `[T]`."""
     discs = game[:, : COLUMNS * ROWS].reshape(len(game), COLUMNS, ROWS).sum(2)
-    return np.diff(discs, axis=0).argmax(1)
+    columns: np.ndarray = np.diff(discs, axis=0).argmax(1)
+    return columns
 
 
 def _keeps_value(boards: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Which moves lead to the best result (win, draw, loss) that their position allows, ``[n]``."""
+    """Which moves lead to the best result (win, draw, loss) that their position allows, `[n]`."""
     packed = np.packbits(boards.astype(bool), axis=1)
     _, index, position = np.unique(packed, axis=0, return_index=True, return_inverse=True)
-    analyses = [analyse(Board.from_observation(boards[i])) for i in index]
-    kept = np.array([analysis.keeps_value for analysis in analyses])  # [positions, columns]
-    return kept[position.ravel(), columns]
+    analyzes = [analyze(Board.from_observation(boards[i])) for i in index]
+    kept = np.array([analysis.keeps_value for analysis in analyzes])  # [positions, columns]
+    keeps: np.ndarray = kept[position.ravel(), columns]
+    return keeps
 
 
 def luck(
@@ -136,13 +138,13 @@ def luck(
     games: int = 4000,
     overwrite: bool = False,
 ) -> None:
-    """What the plans of the data's games tell of the return: skill, or luck too?
+    """Measure what the plans of the data's games tell of the return: skill, or luck too?
 
     For the gambler (games that open in column 6) the result is luck: the opponent's blunder. A plan
     of skill alone predicts one return for games won and lost.
 
     Args:
-        runs: run folders of the amortised engine.
+        runs: run folders of the amortized engine.
         out: JSON file.
         games: games drawn from the data.
         overwrite: replace the file.
@@ -166,9 +168,9 @@ def luck(
         records.append(
             {
                 "run": run.name,
-                "task": settings.env,
+                "task": settings.task,
                 "seed": settings.seed,
-                "steps": trainer.step,
+                "updates": trainer.updates,
                 "prior_weight": settings.posterior.prior_weight,
                 "learning_sigma_y": wide * data.return_std,  # raw units
                 "groups": {
@@ -183,30 +185,31 @@ def luck(
             }
         )
         print(json.dumps(records[-1]), flush=True)
-    write_json({"runs": records}, out, overwrite)
+    write_json({"runs": records}, out, overwrite=overwrite)
 
 
 def _trainer(run: Path) -> Trainer:
-    """A run's trainer at its last checkpoint."""
+    """Return a run's trainer at its last checkpoint."""
     checkpoint = latest_checkpoint(run)
-    config = from_dict(load_policy_files(checkpoint)[1].config)
-    data = load(config.env, config.dataset, config.data, discrete=True, log=None)
+    config = load_policy_files(checkpoint)[1].config
+    data = load(config.task, config.dataset, config.source, discrete=True, log=None)
     trainer = Trainer(config, data, torch.device("cpu"))
     trainer.load_state(*load_training_state(checkpoint))
     return trainer
 
 
 def _plans_of_games(trainer: Trainer, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Raw returns ``[n]`` that posterior plans of games ``[n]`` predict, and the plans' nats."""
+    """Raw returns `[n]` that posterior plans of games `[n]` predict, and the plans' nats."""
     data, model = trainer.dataset, trainer.model  # not averaged, as the proposal is not
-    if trainer.posterior is None or trainer.posterior.proposal is None:
-        raise ValueError("luck reads the proposal's plans: give runs of the amortised engine")
+    engine = trainer.inference.engine
+    if not isinstance(engine, Amortized):
+        raise ValueError("luck reads the proposal's plans: give runs of the amortized engine")
     assert isinstance(model, LatentPlanTransformer)
     generator = torch.Generator().manual_seed(0)
     returns = torch.from_numpy(data.returns[index] - data.return_mean).float() / data.return_std
     glance = overview(data, index, trainer.config.proposal, generator)
     with torch.no_grad():
-        mean, std = trainer.posterior.proposal(glance, returns)
+        mean, std = engine.proposal(glance, returns)
         z0 = mean + std * torch.randn(mean.shape, generator=generator)
         predicted = model.predicted_return(model.plan_from_noise(z0)).numpy()
         nats = gaussian_kl(mean, std).numpy()
@@ -227,7 +230,7 @@ def trap(
     """
     figure = Figure(figsize=(9.6, 3.9), layout="constrained")
     returns, openings = figure.subplots(1, 2)
-    for (name, label), colour in zip(LABELS.items(), COLOURS, strict=False):
+    for (name, label), color in zip(LABELS.items(), COLORS, strict=False):
         paths = sorted((results / name).glob("play-seed*.json"))
         if not paths:
             continue
@@ -237,8 +240,8 @@ def trap(
         earned = np.array([[p["mean"] for p in run] for run in runs])  # [seeds, targets]
         share = np.array([[p["first_moves"][6] / sum(p["first_moves"]) for p in r] for r in runs])
         for axes, values in ((returns, earned), (openings, share)):
-            axes.fill_between(targets, values.min(0), values.max(0), color=colour, alpha=0.18, lw=0)
-            axes.plot(targets, values.mean(0), "o-", ms=4, lw=2, color=colour, label=label)
+            axes.fill_between(targets, values.min(0), values.max(0), color=color, alpha=0.18, lw=0)
+            axes.plot(targets, values.mean(0), "o-", ms=4, lw=2, color=color, label=label)
     returns.plot(targets, targets, color="#a0aec0", lw=1, label="asked", zorder=0)
     returns.set(xlabel="target return", ylabel="mean return of 1000 games a seed")
     openings.set(xlabel="target return", ylabel="games opened in column 6 (the gamble)")
@@ -255,7 +258,7 @@ def board(
     target: float = 1.0,
     plans: int = 200,
 ) -> None:
-    """A position with each policy's move probabilities, coloured by the solver's values.
+    """Draw a position with each policy's move probabilities, colored by the solver's values.
 
     Args:
         out: figure to write.
@@ -267,7 +270,7 @@ def board(
     position = Board.from_moves(moves)
     if position.ply % 2:
         raise ValueError(f"--moves {moves}: {position.ply} discs, but the agent moves first")
-    outcomes = analyse(position).outcomes
+    outcomes = analyze(position).outcomes
     figure = Figure(figsize=(4.2 * len(runs) + 0.2, 4.6), layout="constrained")
     for axes, run in zip(np.atleast_1d(figure.subplots(1, len(runs))), runs, strict=True):
         policy = LPTPolicy.load(run, seed=0)
@@ -278,15 +281,15 @@ def board(
             state = dataclasses.replace(state, previous_action=played)
         probabilities = policy.probabilities(np.tile(_history(moves)[-1], (plans, 1)), state)
         _draw_position(axes, position, probabilities.mean(0), outcomes)
-        name = LABELS[algorithm_name(policy.metadata.algorithm, policy.planning.weight)]
+        name = LABELS[result_name(policy.metadata.algorithm, policy.planning.weight)]
         axes.set_title(f"{name}, target {target:+g}", color=INK, fontsize=11)
-    handles = [Patch(color=colour, label=f"the move {word}") for colour, word in OUTCOMES.values()]
+    handles = [Patch(color=color, label=f"the move {word}") for color, word in OUTCOMES.values()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     print(save_figure(figure, out))
 
 
 def _history(moves: str) -> list[np.ndarray]:
-    """The agent's observations up to a position, the position's own last."""
+    """Return the agent's observations up to a position, the position's own last."""
     return [Board.from_moves(moves[:n]).observation() for n in range(0, len(moves) + 1, 2)]
 
 
@@ -297,12 +300,12 @@ def _draw_position(
     grid = position.grid()  # [rows, columns], row 0 at the bottom
     axes.axhspan(-0.5, ROWS - 0.5, color="#2c5282")
     for row, column in np.ndindex(ROWS, COLUMNS):
-        colour = ("white", "#e53e3e", "#ecc94b")[grid[row, column]]
-        axes.add_patch(Circle((column, row), 0.41, color=colour))
+        color = ("white", "#e53e3e", "#ecc94b")[grid[row, column]]
+        axes.add_patch(Circle((column, row), 0.41, color=color))
     base, height = ROWS - 0.3, 2.6
     for column, (probability, outcome) in enumerate(zip(probabilities, outcomes, strict=True)):
-        colour = "#a0aec0" if outcome is None else OUTCOMES[outcome][0]
-        axes.bar(column, height * probability, 0.7, bottom=base, color=colour)
+        color = "#a0aec0" if outcome is None else OUTCOMES[outcome][0]
+        axes.bar(column, height * probability, 0.7, bottom=base, color=color)
         text = f"{100 * probability:.0f}" if probability >= 0.005 else "0"
         axes.text(column, base + height * probability + 0.08, text, ha="center", fontsize=9)
     axes.set(xlim=(-0.5, COLUMNS - 0.5), ylim=(-0.5, base + height + 0.5), aspect="equal")

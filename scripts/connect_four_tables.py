@@ -17,7 +17,6 @@ moves follow from the table by minimax.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
@@ -27,11 +26,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from lpt.machine.files import atomic_write
 from lpt_envs.connect_four import kernel, opening
 from lpt_envs.connect_four.board import Board
 from lpt_envs.connect_four.good_play import good_play_columns, good_play_positions
 from lpt_envs.connect_four.opening import Columns, Positions
-from lpt_envs.connect_four.solver import analyse
+from lpt_envs.connect_four.solver import analyze
 
 Task = tuple[int, int]
 
@@ -42,26 +42,26 @@ def _table() -> Any:
 
 
 def searched_score(task: Task) -> int:
-    """The score of a position (own, mask), without the tables."""
+    """Return the score of a position (own, mask), without the tables."""
     own, mask = task
     return int(kernel.solve(own, mask, mask.bit_count(), _table()))
 
 
 def searched_reply(task: Task) -> int:
-    """The leftmost best column of a position (own, mask), without the tables."""
+    """Return the leftmost best column of a position (own, mask), without the tables."""
     own, mask = task
     return int(kernel.leftmost(own, mask, mask.bit_count(), _table()))
 
 
 def early_reply(task: Task) -> int:
-    """The leftmost best column by the table of scores, for plies too early to search."""
-    return analyse(Board(*task)).best[0]
+    """Return the leftmost best column by the table of scores, for plies too early to search."""
+    return analyze(Board(*task)).best[0]
 
 
-def computed(
+def values_of(
     positions: Positions, function: Callable[[Task], int], jobs: int, label: str
 ) -> Columns:
-    """A function of each position, int8 [n]."""
+    """Return a function's value at each position, int8 `[n]`."""
     tasks = zip(positions.own.tolist(), positions.mask.tolist(), strict=True)
     count = len(positions)
     if jobs == 1:
@@ -75,12 +75,12 @@ def build(out: Path, jobs: int) -> None:
     """Write the tables to a folder, which must not be the package's own."""
     out.mkdir(parents=True, exist_ok=True)
     *_, last = opening.score_positions()
-    _write(out / "scores.bin", computed(last, searched_score, jobs, "scores"))
+    _write(out / "scores.bin", values_of(last, searched_score, jobs, "scores"))
 
     def best(positions: Positions) -> Columns:
         ply = int(positions.mask[0]).bit_count()
         function = early_reply if ply < opening.SCORE_PLY else searched_reply
-        return computed(positions, function, jobs, f"replies at ply {ply}")
+        return values_of(positions, function, jobs, f"replies at ply {ply}")
 
     for name, walk in (
         ("replies.bin", opening.reply_positions),
@@ -90,9 +90,8 @@ def build(out: Path, jobs: int) -> None:
 
 
 def _write(path: Path, values: Columns) -> None:
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_bytes(opening.pack(values))
-    os.replace(temporary, path)
+    with atomic_write(path, overwrite=True) as temporary:
+        temporary.write_bytes(opening.pack(values))
     print(f"{path}: {len(values)} values, {path.stat().st_size} bytes")
 
 
@@ -103,7 +102,7 @@ def verify(sample: int, jobs: int, seed: int) -> int:
     chosen = _drawn(last, sample, rng)
     tasks = zip(chosen.own.tolist(), chosen.mask.tolist(), strict=True)
     stored = [opening.opening_score(own, mask) for own, mask in tasks]
-    wrong = int((computed(chosen, searched_score, jobs, "scores") != stored).sum())
+    wrong = int((values_of(chosen, searched_score, jobs, "scores") != stored).sum())
     replies = opening.opening_replies()
 
     def known(positions: Positions) -> Columns:
@@ -112,13 +111,13 @@ def verify(sample: int, jobs: int, seed: int) -> int:
     *_, (ninth, _), (eleventh, _) = opening.reply_positions(known)
     for positions, share in ((ninth, sample // 5), (eleventh, sample)):
         chosen = _drawn(positions, share, rng)
-        found = computed(chosen, searched_reply, jobs, "replies")
+        found = values_of(chosen, searched_reply, jobs, "replies")
         wrong += int((found != known(chosen)).sum())
     good = good_play_columns()
     walked = good_play_positions(lambda p: np.array([good[k] for k in p.keys.tolist()], np.int8))
     late = [p for p, _ in walk_from(walked, opening.SCORE_PLY)]
     chosen = _drawn(Positions(*opening.joined([(p.own, p.mask) for p in late])), sample, rng)
-    found = computed(chosen, searched_reply, jobs, "good play")
+    found = values_of(chosen, searched_reply, jobs, "good play")
     wrong += int((found != [good[key] for key in chosen.keys.tolist()]).sum())
     print(f"{wrong} of {3 * sample + sample // 5} values differ")
     return wrong
@@ -127,7 +126,7 @@ def verify(sample: int, jobs: int, seed: int) -> int:
 def walk_from(
     walk: Iterator[tuple[Positions, Columns]], ply: int
 ) -> Iterator[tuple[Positions, Columns]]:
-    """The walk's steps of a ply and later."""
+    """Return the walk's steps of a ply and later."""
     return (step for step in walk if int(step[0].mask[0]).bit_count() >= ply)
 
 

@@ -31,20 +31,22 @@ import torch.nn.functional as F
 import tyro
 from torch import Tensor
 
-from lpt import attention, inference
 from lpt.bench.machine import describe_machine, seconds_per_call, summary
 from lpt.bench.problem import random_steps, shapes_of
-from lpt.checkpoint import latest_checkpoint
-from lpt.cli.train import parse
-from lpt.data import DatasetConfig, TrajectoryDataset
-from lpt.metadata import current_versions
-from lpt.report import write_json
-from lpt.training import Trainer
+from lpt.checkpoint.files import latest_checkpoint
+from lpt.checkpoint.metadata import current_versions
+from lpt.config import DatasetConfig
+from lpt.config.command_line import parse_config
+from lpt.data import TrajectoryDataset
+from lpt.inference import samplers
+from lpt.machine.files import write_json
+from lpt.model import attention
+from lpt.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 PAPER = """
 --model.layers 3 --model.heads 1 --model.width 128 --model.context 32 --model.plan-tokens 4
---model.prior-width 16 --inference langevin --posterior.steps 3
+--model.prior-width 16 --engine langevin --posterior.steps 3
 --sampler.segments 0 --sampler.batch-trajectories 8
 """.split()
 """The paper's Hopper: 64 tokens (32 steps) of context, U-Net prior, three Langevin steps, whole
@@ -53,13 +55,15 @@ BFLOAT16 = ["--training.precision", "bfloat16"]
 
 
 def full_matrix(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
-    """Attention with every score computed and most of them masked."""
+    """Attend with every score computed and most of them masked."""
     steps = q.shape[2]
-    return attention.attend(q, k, v, attention.band_mask(steps, steps, window, q.device))
+    mask = attention.band_mask(steps, steps, window, q.device)
+    out: Tensor = attention.attend(q, k, v, mask)
+    return out
 
 
 def fused_blocks(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
-    """The band by overlapping views and PyTorch's own attention, as it was at first."""
+    """Return the band by overlapping views and PyTorch's own attention, as it was at first."""
     batch, heads, time, width = q.shape
     block = max(window - 1, 16)
     if time <= 2 * block:
@@ -85,8 +89,8 @@ class Variant:
     flags: list[str]
     band: Callable[..., Tensor] | None = None
     """What does the attention in a band, if not the package's own."""
-    neighbours: bool = True
-    """Narrow bands by neighbours."""
+    neighbors: bool = True
+    """Narrow bands by neighbors."""
     all_gradients: bool = False
     """Chains compute the parameters' gradients too, and drop them."""
     horizon: int = 1000
@@ -96,7 +100,7 @@ class Variant:
 
     def prepare(self) -> Variant:
         """Build the trainer."""
-        config = parse(["--env", "hopper-medium", *self.flags])
+        config = parse_config(["--env", "hopper-medium", *self.flags])
         environment = gymnasium.make("Hopper-v4")
         shapes = replace(shapes_of(config, environment, CPU), horizon=self.horizon)
         environment.close()
@@ -109,7 +113,7 @@ class Variant:
 
     @contextmanager
     def way(self) -> Iterator[None]:
-        """The package, changed to do it this way."""
+        """Yield the package, changed to do it this way."""
 
         def with_parameters(energy: Any, z0: Tensor) -> tuple[Tensor, Tensor]:
             z0 = z0.detach().requires_grad_()
@@ -121,10 +125,10 @@ class Variant:
         with ExitStack() as stack:
             if self.band is not None:
                 stack.enter_context(patch.object(attention, "banded_attention", self.band))
-            if self.band is not None or not self.neighbours:
-                stack.enter_context(patch.object(attention, "NEIGHBOURS", 0))
+            if self.band is not None or not self.neighbors:
+                stack.enter_context(patch.object(attention, "NEIGHBORS", 0))
             if self.all_gradients:
-                stack.enter_context(patch.object(inference, "energy_and_gradient", with_parameters))
+                stack.enter_context(patch.object(samplers, "energy_and_gradient", with_parameters))
             yield
 
     def measure(self, at_least: float) -> None:
@@ -134,7 +138,7 @@ class Variant:
             self.seconds.append(seconds_per_call(self.trainer.update, CPU, at_least))
 
     def record(self) -> dict[str, Any]:
-        """What was measured, without the warm-up."""
+        """Return what was measured, without the warm-up."""
         seconds = self.seconds[1:]
         return {
             "name": self.name,
@@ -169,7 +173,7 @@ def measure(variants: list[Variant], repeats: int, seconds: float, out: Path) ->
 
 
 def steps(out: Path, repeats: int = 5, seconds: float = 1.0) -> None:
-    """The paper's sizes and the preset's, from the plain way to ours.
+    """Measure the paper's sizes and the preset's, from the plain way to ours.
 
     Args:
         out: JSON file.
@@ -187,10 +191,10 @@ def steps(out: Path, repeats: int = 5, seconds: float = 1.0) -> None:
             Variant("paper: band by blocks, bfloat16", [*PAPER, *BFLOAT16]),
             Variant("paper, no U-Net: band by blocks, bfloat16", [*no_prior, *BFLOAT16]),
             Variant("preset: fused", [], fused_blocks),
-            Variant("preset: band by blocks", [], neighbours=False),
-            Variant("preset: band by neighbours", []),
+            Variant("preset: band by blocks", [], neighbors=False),
+            Variant("preset: band by neighbors", []),
             Variant("preset: fused, bfloat16", BFLOAT16, fused_blocks),
-            Variant("preset: band by neighbours, bfloat16", BFLOAT16),
+            Variant("preset: band by neighbors, bfloat16", BFLOAT16),
         ],
         repeats,
         seconds,
@@ -239,7 +243,7 @@ def mapped(
     for repeat in range(repeats):
         for kind, data in (("memory", source), ("mapped", folder)):
             run = scratch / f"{kind}{repeat}"
-            flags = ["--env", "hopper-medium", "--data", str(data), "--steps", str(updates)]
+            flags = ["--env", "hopper-medium", "--source", str(data), "--updates", str(updates)]
             flags += ["--training.evaluate-every", "0", "--evaluation.episodes", "1"]
             used = _run(["-m", "lpt.cli.train", *flags, "--out", str(run)])
             kept = latest_checkpoint(run) / "training.json"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from lpt.acceleration import in_precision
-from lpt.training import Trainer
+from lpt.machine.precision import in_precision
+from lpt.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 BFLOAT16 = {"precision": "bfloat16"}
@@ -35,11 +35,11 @@ def assert_resume_is_exact(config, data):
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "engine"), [("lpt", "amortised"), ("lpt", "langevin"), ("bc", "amortised")]
+    ("algorithm", "engine"), [("lpt", "amortized"), ("lpt", "langevin"), ("bc", "amortized")]
 )
 def test_bfloat16_agrees_with_float32(make_config, dataset, algorithm, engine):
     """Loss to half a percent, gradient to a few degrees; all that is kept is float32."""
-    settings = dict(algorithm=algorithm, inference=engine, model={"width": 32})
+    settings = dict(algorithm=algorithm, engine=engine, model={"width": 32})
     loss, gradient, exact = first_update(make_config(**settings), dataset)
     lower_loss, lower_gradient, lower = first_update(
         make_config(**settings, training=BFLOAT16), dataset
@@ -51,29 +51,29 @@ def test_bfloat16_agrees_with_float32(make_config, dataset, algorithm, engine):
     assert {n: t.dtype for n, t in tensors.items()} == {n: t.dtype for n, t in others.items()}
 
 
-def test_bfloat16_learns(make_config, two_behaviours):
+def test_bfloat16_learns(make_config, two_behaviors):
     config = make_config(
-        inference="amortised",
-        steps=40,
+        engine="amortized",
+        updates=40,
         model={"likelihood": "censored", "layers": 1},
         training={"learning_rate": 1e-2, **BFLOAT16},
         posterior={"prior_start": 1.0, "prior_warmup": 0},
         sampler={"batch_trajectories": 24},
     )
-    trainer = Trainer(config, two_behaviours, CPU)
+    trainer = Trainer(config, two_behaviors, CPU)
     losses = [float(trainer.update()["loss/actions"]) for _ in range(40)]
     assert np.mean(losses[-8:]) < np.mean(losses[:4]) - 0.05
     assert all(np.isfinite(value) for value in trainer.diagnose().values())
 
 
 def test_bfloat16_resumes_exactly(make_config, dataset):
-    config = make_config(inference="amortised", posterior={"steps": 1}, training=BFLOAT16)
+    config = make_config(engine="amortized", posterior={"steps": 1}, training=BFLOAT16)
     assert_resume_is_exact(config, dataset)
 
 
 def test_only_products_are_in_bfloat16(make_config, dataset):
     """Likelihoods, plans and the proposal's moments leave in float32."""
-    trainer = Trainer(make_config(inference="amortised", training=BFLOAT16), dataset, CPU)
+    trainer = Trainer(make_config(engine="amortized", training=BFLOAT16), dataset, CPU)
     seen = {}
     trainer.model.generator.head.register_forward_hook(
         lambda module, inputs, output: seen.update(head=output.dtype)
@@ -101,7 +101,7 @@ def test_compilation_needs_one_shape(make_config, dataset):
 @pytest.mark.slow
 def test_without_a_compiler_it_says_what_to_install(tmp_path):
     code = (
-        "import torch; from lpt.acceleration import compiled; "
+        "import torch; from lpt.machine.precision import compiled; "
         "compiled(torch.sin, torch.device('cpu'))"
     )
     environment = {
@@ -122,8 +122,8 @@ def test_without_a_compiler_it_says_what_to_install(tmp_path):
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_compiled_learning_is_the_same_learning(make_config, dataset, precision):
-    plain = make_config(inference="amortised", training={"precision": precision})
-    config = make_config(inference="amortised", training={"precision": precision, "compile": True})
+    plain = make_config(engine="amortized", training={"precision": precision})
+    config = make_config(engine="amortized", training={"precision": precision, "compile": True})
     loss, gradient, trainer = first_update(plain, dataset)
     compiled_loss, compiled_gradient, other = first_update(config, dataset)
     tolerance = 1e-5 if precision == "float32" else 5e-3

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, Normal
 
-from lpt.actions import action_distribution
+from lpt.model.actions import action_distribution
 
 
 def head(*shape, seed=0):

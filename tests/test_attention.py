@@ -3,17 +3,18 @@
 import pytest
 import torch
 
-from lpt.attention import (
-    NEIGHBOURS,
+from lpt.config import SamplerConfig
+from lpt.data import TrajectorySampler
+from lpt.model.attention import (
+    NEIGHBORS,
     BandedSelfAttention,
     angles,
     attend,
     banded_attention,
     layer_windows,
-    neighbour_attention,
+    neighbor_attention,
     rotate,
 )
-from lpt.data import SamplerConfig, TrajectorySampler
 
 
 def full_attention(q, k, v, window):
@@ -40,14 +41,14 @@ def test_band_equals_the_full_masked_matrix(time, window):
         torch.testing.assert_close(a[0], b[0], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("window", [2, 3, NEIGHBOURS])
+@pytest.mark.parametrize("window", [2, 3, NEIGHBORS])
 @pytest.mark.parametrize("time", [1, 2, 7, 33])
-def test_neighbours_equal_the_full_masked_matrix(time, window):
+def test_neighbors_equal_the_full_masked_matrix(time, window):
     """Also where one sequence follows another on the same axis."""
     torch.manual_seed(time * 1000 + window)
     q, k, v = torch.randn(3, 2, 3, time, 4, dtype=torch.float64).requires_grad_()  # [B, H, T, d]
     flat = (x.permute(1, 3, 0, 2).reshape(3, 4, 2 * time) for x in (q, k, v))
-    out = neighbour_attention(*flat, torch.arange(time).repeat(2), window)
+    out = neighbor_attention(*flat, torch.arange(time).repeat(2), window)
     got = out.view(3, 4, 2, time).permute(2, 0, 3, 1)
     want = full_attention(q, k, v, window)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-12)
@@ -59,13 +60,13 @@ def test_neighbours_equal_the_full_masked_matrix(time, window):
 
 
 @pytest.mark.parametrize("window", [2, 5])
-def test_a_narrow_band_is_the_same_by_neighbours_and_by_blocks(window, monkeypatch):
+def test_a_narrow_band_is_the_same_by_neighbors_and_by_blocks(window, monkeypatch):
     torch.manual_seed(window)
     attention = BandedSelfAttention(8, 2, window)
     x = torch.randn(3, 21, 8)
-    by_neighbours = attention(x)
-    monkeypatch.setattr("lpt.attention.NEIGHBOURS", 0)
-    torch.testing.assert_close(by_neighbours, attention(x), rtol=0, atol=1e-6)
+    by_neighbors = attention(x)
+    monkeypatch.setattr("lpt.model.attention.NEIGHBORS", 0)
+    torch.testing.assert_close(by_neighbors, attention(x), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("window", [5, 64])
@@ -76,7 +77,7 @@ def test_no_score_matrix_grows_with_the_square_of_time(window, monkeypatch):
         scores.append(q.shape[:-1].numel() * k.shape[-2])
         return attend(q, k, v, mask)
 
-    monkeypatch.setattr("lpt.attention.attend", recording)
+    monkeypatch.setattr("lpt.model.attention.attend", recording)
     for time in (1000, 4000):
         q, k, v = torch.randn(3, 1, 1, time, 2)
         banded_attention(q, k, v, window)
@@ -194,15 +195,17 @@ def test_segments_with_burn_in_equal_the_whole_trajectory(make_model, dataset):
     z = torch.randn(len(index), 2, 8, generator=torch.Generator().manual_seed(0))
     compared = 0
     with torch.no_grad():
-        batch = sampler.whole(index)
-        whole = model.actions(z, batch.observations, batch.previous_actions).mode()[:, 0]
+        all_steps = sampler.whole(index)
+        whole = model.actions(z, all_steps.observations, all_steps.previous_actions).mode()[:, 0]
         for _ in range(5):
             batch = sampler.resegment(index)
             part = model.actions(z, batch.observations, batch.previous_actions).mode()
-            lengths = torch.from_numpy(dataset.lengths.copy())[:, None, None]
-            step = (batch.time * lengths).round().long()
             row, segment, place = (batch.weight > 0).nonzero(as_tuple=True)
-            want = whole[row, step[row, segment, place]]
+            # No two steps have the same observation, so it says which step each of them is.
+            seen = batch.observations[row, segment, place]
+            same = (all_steps.observations[row, 0] == seen[:, None]).all(-1)
+            assert (same.sum(-1) == 1).all()
+            want = whole[row, same.int().argmax(-1)]
             torch.testing.assert_close(part[row, segment, place], want, rtol=0, atol=1e-5)
             compared += len(row)
     assert compared > 500

@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_training import assert_resume_is_exact, train
 
-from lpt.baselines import ConditionedTransformer, build_model, fitting_sampler, training_data
-from lpt.data import SamplerConfig, TrajectoryDataset
-from lpt.model import LatentPlanTransformer, Spaces
-from lpt.planning import PlanningConfig
-from lpt.policy import LPTPolicy
-from lpt.run import Run
-from lpt.training import Trainer
+from lpt.algorithms import find_algorithm
+from lpt.config import PlanningConfig, SamplerConfig
+from lpt.data import TrajectoryDataset
+from lpt.evaluation.policy import LPTPolicy
+from lpt.model.latent_plan import LatentPlanTransformer
+from lpt.model.prompted import ConditionedTransformer
+from lpt.model.spaces import Spaces
+from lpt.training.run import Run
+from lpt.training.trainer import Trainer
 
 BASELINES = ("bc", "bc-10", "dt-final", "dt")
 
@@ -38,14 +39,20 @@ def gamble() -> TrajectoryDataset:
     )
 
 
-def trained_policy(config, data, updates, target):
-    trainer = train(config, data, updates)
-    metadata = Run.metadata(_Like(config, trainer))
-    return LPTPolicy(trainer.policy_model, metadata, config.planning, target)
+@pytest.fixture
+def trained_policy(train):
+    """`trained_policy(config, data)`: the policy of a run of 100 updates, asked for 1."""
+
+    def make(config, data):
+        trainer = train(config, data, 100)
+        metadata = Run.metadata(_Like(config, trainer))
+        return LPTPolicy(trainer.policy_model, metadata, config.planning, 1.0)
+
+    return make
 
 
 class _Like:
-    """What ``Run.metadata`` reads of a run, without its folder."""
+    """What `Run.metadata` reads of a run, without its folder."""
 
     def __init__(self, config, trainer) -> None:
         self.config, self.trainer, self.env_id = config, trainer, None
@@ -63,8 +70,8 @@ def gamble_config(make_config):
             "return_weight": 0.001,
         },
         planning=PlanningConfig(sample=True),
-        steps=200,
-        training={"average": 0.9, "learning_rate": 3e-3},
+        updates=100,
+        training={"average": 0.8, "learning_rate": 6e-3},
     )
 
 
@@ -74,80 +81,85 @@ def gambles(policy, target):
     return float(policy.probabilities(np.zeros((64, 2)), state)[:, 1].mean())
 
 
-def test_the_return_as_a_prompt_asks_for_luck_and_the_plan_for_skill(gamble, gamble_config):
+def test_the_return_as_a_prompt_asks_for_luck_and_the_plan_for_skill(
+    gamble, gamble_config, trained_policy
+):
     """For y = 1 the prompt imitates the lucky gambler; the plan plays safe, as its mean is higher.
 
     The exact answers of Bayes' rule for the prompt are P(gamble | y = 1, 0.5, -1) = 1, 0, 1.
     """
-    prompted = trained_policy(replace(gamble_config, algorithm="dt-final"), gamble, 200, 1.0)
+    prompted = trained_policy(replace(gamble_config, algorithm="dt-final"), gamble)
     assert gambles(prompted, 1.0) > 0.95
     assert gambles(prompted, 0.5) < 0.05
     assert gambles(prompted, -1.0) > 0.95
-    planned = trained_policy(gamble_config, gamble, 200, 1.0)
+    planned = trained_policy(gamble_config, gamble)
     assert gambles(planned, 1.0) < 0.1
 
 
-def test_behaviour_cloning_ignores_the_target(gamble, gamble_config):
-    policy = trained_policy(replace(gamble_config, algorithm="bc"), gamble, 200, 1.0)
+def test_behavior_cloning_ignores_the_target(gamble, gamble_config, trained_policy):
+    policy = trained_policy(replace(gamble_config, algorithm="bc"), gamble)
     assert gambles(policy, 1.0) == gambles(policy, -1.0)
     assert gambles(policy, 1.0) == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize("algorithm", BASELINES)
-def test_resume_is_exact(make_config, dataset, algorithm):
+def test_resume_is_exact(make_config, dataset, assert_resume_is_exact, algorithm):
     assert_resume_is_exact(make_config(algorithm=algorithm), dataset)
 
 
 @pytest.mark.parametrize("algorithm", BASELINES)
 def test_a_baseline_has_neither_posterior_nor_return_predictor(make_config, dataset, algorithm):
     trainer = Trainer(make_config(algorithm=algorithm), dataset, torch.device("cpu"))
-    assert trainer.posterior is None
+    assert trainer.inference.engine is None and not trainer.inference.parameters()
     assert isinstance(trainer.model, ConditionedTransformer)
     names = {name.split(".")[0] for name in trainer.model.state_dict()}
     assert names == {"generator", "prompt_network"}
-    assert not any(name.startswith("chains") for name in trainer.state()[0])
+    assert not any(name.startswith("engine") for name in trainer.state()[0])
 
 
 def test_generators_are_of_one_size(make_config):
     config = make_config().model
     spaces = Spaces(observation_dim=3, action_dim=2, discrete=False)
     sizes = {
-        sum(p.numel() for p in build_model(a, config, spaces).generator.parameters())
+        sum(p.numel() for p in find_algorithm(a).build(config, spaces).generator.parameters())
         for a in ("lpt", *BASELINES)
     }
     assert len(sizes) == 1
-    assert isinstance(build_model("lpt", config, spaces), LatentPlanTransformer)
+    assert isinstance(find_algorithm("lpt").build(config, spaces), LatentPlanTransformer)
 
 
-def test_unknown_algorithm_is_named(make_config):
-    spaces = Spaces(observation_dim=3, action_dim=2, discrete=False)
+def test_unknown_algorithm_is_named():
     with pytest.raises(ValueError, match=r"unknown algorithm 'ppo'.*lpt, bc, bc-10, dt-final, dt"):
-        build_model("ppo", make_config().model, spaces)
+        find_algorithm("ppo")
 
 
-def test_the_best_tenth_is_cloned(make_config, two_behaviours):
-    best = training_data("bc-10", two_behaviours)
+def test_the_best_tenth_is_cloned(make_config, two_behaviors, train):
+    cloning = find_algorithm("bc-10")
+    best = cloning.training_data(two_behaviors)
     assert len(best) == 10 and (best.returns == 1.0).all()
-    assert best.provenance.fingerprint == two_behaviours.provenance.fingerprint
+    assert best.provenance.fingerprint == two_behaviors.provenance.fingerprint
     assert best.provenance.details["best_share"] == 0.1
-    first = np.flatnonzero(two_behaviours.returns == 1.0)[:10]  # equal returns: the earlier
-    np.testing.assert_array_equal(best.lengths, two_behaviours.lengths[first])
+    first = np.flatnonzero(two_behaviors.returns == 1.0)[:10]  # equal returns: the earlier
+    np.testing.assert_array_equal(best.lengths, two_behaviors.lengths[first])
     np.testing.assert_array_equal(
-        best.trajectory(9).actions, two_behaviours.trajectory(int(first[9])).actions
+        best.trajectory(9).actions, two_behaviors.trajectory(int(first[9])).actions
     )
-    config = make_config(algorithm="bc-10", steps=150, training={"average": 0})
-    model = train(replace(config, sampler=fitting_sampler(config.sampler, best)), best, 150).model
+    config = make_config(
+        algorithm="bc-10", updates=50, training={"average": 0, "learning_rate": 3e-3}
+    )
+    fitting = replace(config, sampler=cloning.sampler(config.sampler, best))
+    model = train(fitting, best, 50).model
     with torch.no_grad():
         cache = model.eval().begin(model.prompt(torch.zeros(1)))
         action = float(model.step(cache, torch.zeros(1, 2), torch.zeros(1, 1)).mode())
     assert action == pytest.approx(0.4, abs=0.15)
 
 
-def test_a_share_must_be_one(two_behaviours):
-    assert len(two_behaviours.best(1.0)) == 96 and len(two_behaviours.best(1e-9)) == 1
+def test_a_share_must_be_one(two_behaviors):
+    assert len(two_behaviors.best(1.0)) == 96 and len(two_behaviors.best(1e-9)) == 1
     for share in (0.0, 1.1, float("nan")):
         with pytest.raises(ValueError, match=f"share={share}"):
-            two_behaviours.best(share)
+            two_behaviors.best(share)
 
 
 def test_few_trajectories_give_as_many_segments():
@@ -155,12 +167,13 @@ def test_few_trajectories_give_as_many_segments():
     data = TrajectoryDataset.from_offsets(
         np.zeros((20, 2)), np.zeros((20, 1)), np.arange(20.0), np.arange(21)
     )
-    fitting = fitting_sampler(asked, data)
+    cloning = find_algorithm("bc-10")
+    fitting = cloning.sampler(asked, data)
     assert (fitting.batch_trajectories, fitting.segments) == (20, 7)
-    whole = fitting_sampler(replace(asked, segments=0), data)
+    whole = cloning.sampler(replace(asked, segments=0), data)
     assert (whole.batch_trajectories, whole.segments) == (20, 0)
     small = replace(asked, batch_trajectories=20)
-    assert fitting_sampler(small, data) == small
+    assert cloning.sampler(small, data) == small
 
 
 @pytest.mark.parametrize("algorithm", BASELINES)

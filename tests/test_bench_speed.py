@@ -3,20 +3,18 @@
 import io
 import json
 from contextlib import redirect_stdout
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from small_runs import SIZES
 
-from lpt.bench.breakdown import split_update
+from lpt.bench.breakdown import count_flops, split_update
 from lpt.bench.contenders import Adapter, find_adapter
 from lpt.bench.measurements import Amounts
 from lpt.bench.problem import Shapes, draw_trajectories, random_steps
-from lpt.bench.speed import measure
 from lpt.cli.bench import main
-from lpt.cli.train import parse
-from lpt.training import Trainer
+from lpt.training.trainer import Trainer
 
 SMALL = "--rows 9000 --repeats 2 --seconds 0 --episodes 3 --rollout-steps 4".split()
 TOY = """
@@ -42,12 +40,12 @@ def shapes(discrete: bool = False) -> Shapes:
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
+def measured(tmp_path_factory, sizes):
     """The record of a small measurement beside a toy, and what was printed."""
     folder = tmp_path_factory.mktemp("speed")
     (folder / "toy.py").write_text(TOY)
     out = folder / "speed.json"
-    command = ["speed", *SMALL, "--against", str(folder / "toy.py"), "--out", str(out), *SIZES]
+    command = ["speed", *SMALL, "--against", str(folder / "toy.py"), "--out", str(out), *sizes]
     with redirect_stdout(io.StringIO()) as printed:
         assert main(command) == 0
     return json.loads(out.read_text()), printed.getvalue()
@@ -76,15 +74,16 @@ def test_the_record_holds_every_measurement_with_its_spread(measured):
     assert record["peak_memory"]["training"]["resident_mib"] > 10
 
 
-@pytest.mark.parametrize("segments", ["2", "0"])
-def test_an_update_with_langevin_steps_is_counted(segments):
+@pytest.mark.parametrize("segments", [2, 0])
+def test_an_update_with_langevin_steps_is_counted(segments, make_config, dataset):
     """Its energy's gradient is asked of the plans alone, and each step is work."""
-    few = Amounts(repeats=1, seconds=0, rows=9000, episodes=1, rollout_steps=2)
-    counts = []
-    for steps in ("1", "4"):
-        chosen = ["--inference", "langevin", "--posterior.steps", steps]
-        config = parse(["--env", "hopper-medium", *SIZES, *chosen, "--sampler.segments", segments])
-        counts.append(measure(config, amounts=few, log=str)["flops"]["per_update"])
+    few, cpu, counts = Amounts(repeats=1, seconds=0), torch.device("cpu"), []
+    for steps in (1, 4):
+        config = make_config(
+            engine="langevin", posterior={"steps": steps}, sampler={"segments": segments}
+        )
+        run = SimpleNamespace(config=config, trainer=Trainer(config, dataset, cpu))
+        counts.append(count_flops(run, 1.0, few)["per_update"])
     one, four = counts
     # A visit is a forward pass and half of a backward one, learning a forward and a whole one.
     assert 1.8 < four / one < 2.6
@@ -137,10 +136,12 @@ def test_an_adapter_is_measured_and_compared_and_what_it_lacks_is_blank(measured
         ),
     ],
 )
-def test_a_broken_adapter_is_named_before_anything_is_measured(code, message, tmp_path, capsys):
+def test_a_broken_adapter_is_named_before_anything_is_measured(
+    code, message, tmp_path, capsys, sizes
+):
     path = tmp_path / "broken.py"
     path.write_text(code)
-    assert main(["speed", *SMALL, "--against", str(path), *SIZES]) == 2
+    assert main(["speed", *SMALL, "--against", str(path), *sizes]) == 2
     error = capsys.readouterr().err
     assert f"adapter {path}" in error and message in error
 
@@ -151,18 +152,18 @@ def test_a_broken_adapter_is_named_before_anything_is_measured(code, message, tm
         (["--against", "my_adapter"], "decision-transformer"),
         (["--rows", "500"], "give at least 8000"),
         (["--preset", "hoper-medium"], "no preset"),
-        (["--data", "my.npz"], "random data"),
+        (["--source", "my.npz"], "random data"),
     ],
 )
-def test_mistakes_are_told_at_once(arguments, message, capsys):
-    assert main(["speed", *SMALL, *SIZES, *arguments]) == 2
+def test_mistakes_are_told_at_once(arguments, message, capsys, sizes):
+    assert main(["speed", *SMALL, *sizes, *arguments]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_file_that_is_there_is_kept(tmp_path, capsys):
+def test_a_file_that_is_there_is_kept(tmp_path, capsys, sizes):
     out = tmp_path / "speed.json"
     out.write_text("{}")
-    assert main(["speed", *SMALL, "--out", str(out), *SIZES]) == 2
+    assert main(["speed", *SMALL, "--out", str(out), *sizes]) == 2
     assert "--overwrite" in capsys.readouterr().err and out.read_text() == "{}"
 
 
@@ -177,10 +178,10 @@ def test_random_data_are_whole_trajectories():
 
 
 def test_measuring_the_split_leaves_the_trainer_as_it_was(make_config, dataset):
-    trainer = Trainer(make_config(inference="langevin"), dataset, torch.device("cpu"))
+    trainer = Trainer(make_config(engine="langevin"), dataset, torch.device("cpu"))
     split_update(trainer, Amounts(repeats=1, seconds=0))
-    assert "next" not in vars(trainer.sampler) and "sample" not in vars(trainer.posterior)
-    assert trainer.step == 1
+    assert "next" not in vars(trainer.sampler) and "infer" not in vars(trainer.inference)
+    assert trainer.updates == 1
 
 
 @pytest.mark.parametrize("discrete", [False, True])

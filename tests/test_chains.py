@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lpt.chains import Chains
+from lpt.inference.chains import Chains
 
 
 def chains(trajectories=10, shard=(0, 1), seed=0, shape=(2, 3)):

@@ -3,17 +3,14 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from small_policies import make_metadata
 
-from lpt.checkpoint import (
-    PolicyMetadata,
+from lpt.checkpoint import PolicyMetadata
+from lpt.checkpoint.files import (
     latest_checkpoint,
     list_checkpoints,
     load_policy_files,
@@ -24,31 +21,36 @@ from lpt.checkpoint import (
 )
 
 
-def save(run: Path, step: int, value: float = 0.0, **kwargs) -> Path:
-    state = {"weight": torch.full((3,), value), "bias": torch.ones(())}
-    training = {"rng": torch.arange(5, dtype=torch.uint8), "raw.weight": state["weight"]}
-    return save_checkpoint(
-        run, step, state, make_metadata(step=step), training, {"step": step}, **kwargs
-    )
+@pytest.fixture(scope="module")
+def save(make_metadata):
+    """`save(run, updates, value=0)`: a checkpoint whose weights are that value."""
+
+    def make(run: Path, updates: int, value: float = 0.0) -> Path:
+        state = {"weight": torch.full((3,), value), "bias": torch.ones(())}
+        training = {"rng": torch.arange(5, dtype=torch.uint8), "raw.weight": state["weight"]}
+        metadata = make_metadata(updates=updates)
+        return save_checkpoint(run, updates, state, metadata, training, {"updates": updates})
+
+    return make
 
 
-def test_metadata_survives_json():
+def test_metadata_survives_json(make_metadata):
     metadata = make_metadata()
     assert PolicyMetadata.from_dict(json.loads(json.dumps(metadata.to_dict()))) == metadata
     assert metadata.versions["torch"] and metadata.versions["python"]
 
 
-def test_checkpoint_round_trip(tmp_path):
+def test_checkpoint_round_trip(tmp_path, save):
     folder = save(tmp_path, 1000, 2.5)
     assert folder == tmp_path / "checkpoints" / "00001000"
     for path in (tmp_path, folder):
         state, metadata = load_policy_files(path)
-        assert torch.equal(state["weight"], torch.full((3,), 2.5)) and metadata.step == 1000
+        assert torch.equal(state["weight"], torch.full((3,), 2.5)) and metadata.updates == 1000
         tensors, record = load_training_state(path)
-        assert tensors["rng"].dtype == torch.uint8 and record == {"step": 1000}
+        assert tensors["rng"].dtype == torch.uint8 and record == {"updates": 1000}
 
 
-def test_shared_and_strided_tensors_are_stored(tmp_path):
+def test_shared_and_strided_tensors_are_stored(tmp_path, make_metadata):
     base = torch.arange(12.0).view(3, 4)
     state = {"a": base, "b": base.T, "c": base[1:]}
     save_policy(tmp_path / "best", state, make_metadata())
@@ -56,14 +58,14 @@ def test_shared_and_strided_tensors_are_stored(tmp_path):
     assert all(torch.equal(loaded[name], state[name]) for name in state)
 
 
-def test_older_checkpoints_are_pruned_and_the_newest_wins(tmp_path):
-    for step in (9, 10, 200, 1000):
-        save(tmp_path, step)
+def test_older_checkpoints_are_pruned_and_the_newest_wins(tmp_path, save):
+    for updates in (9, 10, 200, 1000):
+        save(tmp_path, updates)
     assert [p.name for p in list_checkpoints(tmp_path)] == ["00000200", "00001000"]
     assert sorted(os.listdir(tmp_path / "checkpoints")) == ["00000200", "00001000"]
 
 
-def test_same_step_and_best_are_replaced(tmp_path):
+def test_same_update_and_best_are_replaced(tmp_path, make_metadata, save):
     for value in (1.0, 2.0):
         save(tmp_path, 5, value)
         save_policy(tmp_path / "best", {"weight": torch.tensor(value)}, make_metadata())
@@ -72,15 +74,15 @@ def test_same_step_and_best_are_replaced(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["best", "checkpoints"]
 
 
-def test_replaced_folders_are_found_if_killed_between_the_renames(tmp_path):
+def test_replaced_folders_are_found_if_killed_between_the_renames(tmp_path, make_metadata, save):
     save(tmp_path, 5).rename(tmp_path / "checkpoints" / ".old-00000005")
     best = save_policy(tmp_path / "best", {"weight": torch.ones(1)}, make_metadata())
     best.rename(tmp_path / ".old-best")
-    assert load_policy_files(tmp_path)[1].step == 5
+    assert load_policy_files(tmp_path)[1].updates == 5
     assert load_policy_files(tmp_path, "best")[0]["weight"] == 1
 
 
-def test_temporary_and_incomplete_folders_are_ignored(tmp_path):
+def test_temporary_and_incomplete_folders_are_ignored(tmp_path, save):
     whole = save(tmp_path, 5)
     (tmp_path / "checkpoints" / ".tmp-00000009-1").mkdir()
     (tmp_path / "checkpoints" / "00000008").mkdir()
@@ -90,7 +92,7 @@ def test_temporary_and_incomplete_folders_are_ignored(tmp_path):
     assert not (tmp_path / "checkpoints" / ".tmp-00000009-1").exists()
 
 
-def test_missing_runs_and_checkpoints_say_what_is_there(tmp_path):
+def test_missing_runs_and_checkpoints_say_what_is_there(tmp_path, save):
     (tmp_path / "umaze").mkdir()
     with pytest.raises(FileNotFoundError, match=r"no run at .*nothere.*holds umaze/"):
         latest_checkpoint(tmp_path / "nothere")
@@ -104,7 +106,7 @@ def test_missing_runs_and_checkpoints_say_what_is_there(tmp_path):
         policy_folder(tmp_path / "umaze", "first")  # type: ignore[arg-type]
 
 
-def test_policy_only_folder_cannot_be_resumed(tmp_path):
+def test_policy_only_folder_cannot_be_resumed(tmp_path, make_metadata):
     best = save_policy(tmp_path / "best", {"weight": torch.ones(1)}, make_metadata())
     with pytest.raises(FileNotFoundError, match=r"training.safetensors is missing"):
         load_training_state(best)
@@ -112,7 +114,7 @@ def test_policy_only_folder_cannot_be_resumed(tmp_path):
 
 @pytest.mark.parametrize("name", ["policy.safetensors", "policy.json"])
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "empty"])
-def test_damaged_files_are_named_with_the_mend(tmp_path, name, damage):
+def test_damaged_files_are_named_with_the_mend(tmp_path, name, damage, save):
     save(tmp_path, 1)
     path = save(tmp_path, 2) / name
     content = path.read_bytes()
@@ -126,11 +128,11 @@ def test_damaged_files_are_named_with_the_mend(tmp_path, name, damage):
         load_policy_files(tmp_path)
 
 
-def test_missing_fields_and_other_formats_are_refused(tmp_path):
+def test_missing_fields_and_other_formats_are_refused(tmp_path, save):
     path = save(tmp_path, 1) / "policy.json"
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "format": 99}))
-    with pytest.raises(ValueError, match=r"policy.json: format version 99, .* reads 1"):
+    with pytest.raises(ValueError, match=r"policy.json: format version 99, .* reads 1 and 2"):
         load_policy_files(tmp_path)
     del record["return_mean"], record["spaces"]["discrete"]
     path.write_text(json.dumps(record))
@@ -138,41 +140,22 @@ def test_missing_fields_and_other_formats_are_refused(tmp_path):
         load_policy_files(tmp_path)
 
 
-SAVER = """
-import sys
-sys.path.insert(0, {tests!r})
-import torch
-from small_policies import make_metadata
-from lpt.checkpoint import save_checkpoint
-step = int(sys.argv[2])
-while True:
-    step += 1
-    big = torch.full((300_000,), float(step))
-    metadata = make_metadata(step=step)
-    tensors = {{"raw": big}}
-    save_checkpoint(sys.argv[1], step, {{"weight": big}}, metadata, tensors, {{"step": step}})
-    print(step, flush=True)
-"""
-
-
-def test_kill_during_a_save_leaves_the_previous_checkpoint(tmp_path):
-    code = SAVER.format(tests=str(Path(__file__).parent))
-    last = 0
+def test_kill_during_a_save_leaves_the_previous_checkpoint(tmp_path, make_metadata, forks):
+    record, run, last = tmp_path / "metadata.json", tmp_path / "run", 0
+    record.write_text(json.dumps(make_metadata().to_dict()))
     for kill in range(4):
-        command = [sys.executable, "-c", code, str(tmp_path), str(last)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        last = int(process.stdout.readline())  # a save is done and the next one under way
-        time.sleep(0.003 * kill)
-        process.send_signal(signal.SIGKILL)
-        rest = process.stdout.read().split()
-        process.wait()
-        process.stdout.close()
-        last = int(rest[-1]) if rest else last
-        state, metadata = load_policy_files(tmp_path)
-        tensors, record = load_training_state(tmp_path)
+        saver = forks.start("helpers.saver", run, record, last)
+        while not saver.said:
+            assert saver.code is None
+            time.sleep(0.001)
+        time.sleep(0.003 * kill)  # a save is done and the next one under way
+        saver.signal(signal.SIGKILL)
+        assert saver.wait() == -signal.SIGKILL
+        last = int(saver.said.split()[-1])
+        state, metadata = load_policy_files(run)
+        tensors, values = load_training_state(run)
         # The save after the last printed one may have been renamed, but not yet printed.
-        assert metadata.step in (last, last + 1)
-        assert record["step"] == metadata.step
-        assert (state["weight"] == metadata.step).all() and (tensors["raw"] == metadata.step).all()
-        last = metadata.step
+        made = metadata.updates
+        assert made in (last, last + 1) and values["updates"] == made
+        assert (state["weight"] == made).all() and (tensors["raw"] == made).all()
+        last = made

@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.util
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -11,21 +11,21 @@ import matplotlib.image
 import numpy as np
 import pytest
 import torch
-from small_policies import make_metadata, make_model
 
-from lpt.baselines import build_model
-from lpt.checkpoint import save_checkpoint, save_policy
+from lpt.algorithms import find_algorithm
+from lpt.checkpoint.files import save_checkpoint, save_policy
 from lpt.cli.eval import main
-from lpt.video import record_video
+from lpt.cli.report import main as report
+from lpt.evaluation.video import record_video
 
-FIGURES = Path(__file__).parents[1] / "scripts" / "figures.py"
+pytestmark = pytest.mark.usefixtures("short_episodes")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, make_metadata, make_policy_model):
     """A run folder as lpt-train leaves it."""
-    folder = tmp_path_factory.mktemp("runs") / "amortised-seed3"
-    model = make_model()
+    folder = tmp_path_factory.mktemp("runs") / "amortized-seed3"
+    model = make_policy_model()
     config = {
         "model": dataclasses.asdict(model.config),
         "planning": {"steps": 2, "weight": 5.0},
@@ -33,21 +33,21 @@ def run(tmp_path_factory):
     }
     metadata = make_metadata(config=config)
     save_checkpoint(folder, 10, model.state_dict(), metadata, {}, {"wall_seconds": 12.5})
-    save_policy(folder / "best", make_model(seed=1).state_dict(), metadata)
+    save_policy(folder / "best", make_policy_model(seed=1).state_dict(), metadata)
     rng = np.random.default_rng(0)
     with open(folder / "evaluations.jsonl", "w") as file:
-        for step in (5, 10):
+        for updates in (5, 10):
             returns = rng.uniform(0, 300, 20).tolist()
-            record = {"step": step, "returns": returns, "score": 50.0, "target": 40, "weight": 5}
+            record = {"updates": updates, "returns": returns, "score": 50.0}
             file.write(json.dumps(record) + "\n")
-        file.write('{"step": 15, "ret')  # a killed run
+        file.write('{"updates": 15, "ret')  # a killed run
     return folder
 
 
 def is_drawn(path: Path) -> bool:
-    """The file is an image with more than a few colours."""
-    image = matplotlib.image.imread(path)
-    return image.shape[0] > 200 and len(np.unique(image.reshape(-1, image.shape[-1]), axis=0)) > 20
+    """The file is an image with more than a few colors."""
+    image = (255 * matplotlib.image.imread(path)[..., :3]).astype(int)
+    return image.shape[0] > 200 and len(np.unique(image @ [1 << 16, 1 << 8, 1])) > 20
 
 
 def test_table_json_and_figure(run, tmp_path, capsys):
@@ -73,9 +73,11 @@ def test_sweep_reports_every_target(run, tmp_path):
     assert is_drawn(plot)
 
 
-def test_draws_of_the_command_line_are_planned_with_and_recorded(tmp_path, capsys):
-    model = make_model(remembered_plans=8)
-    model.remember(torch.randn(8, *model.plan_shape))
+def test_draws_of_the_command_line_are_planned_with_and_recorded(
+    tmp_path, capsys, make_metadata, make_policy_model
+):
+    model = make_policy_model(remembered_plans=8)
+    model.remembered.add(torch.randn(8, *model.plan_shape))
     config = {
         "model": dataclasses.asdict(model.config),
         "planning": {"method": "aggregated", "weight": 5.0},
@@ -90,13 +92,13 @@ def test_draws_of_the_command_line_are_planned_with_and_recorded(tmp_path, capsy
         records.append(json.loads(out.read_text()))
     unset, one, many = (record["last"]["predicted_return"] for record in records)
     assert unset == one != many
-    assert [record["config"]["planning"].get("draws") for record in records] == [None, 1, 64]
+    assert [record["config"]["planning"]["draws"] for record in records] == [1, 1, 64]
     names = [record["algorithm"] for record in records]
     assert names == ["lpt-ei", "lpt-ei-draws1", "lpt-ei-draws64"]  # no other seeds of one row
     capsys.readouterr()
     assert main([str(run), "--draws", "0"]) == 2
     assert "planning.draws=0 must be 1 or more" in capsys.readouterr().err
-    baseline = build_model("bc", model.config, model.spaces)
+    baseline = find_algorithm("bc").build(model.config, model.spaces)
     metadata = make_metadata(config=config, algorithm="bc")
     save_checkpoint(tmp_path / "bc", 1, baseline.state_dict(), metadata, {}, {})
     assert main([str(tmp_path / "bc"), "--draws", "2"]) == 2
@@ -153,14 +155,16 @@ def test_help_explains_every_option(capsys):
         assert flag in text
 
 
-def test_as_a_command_an_error_has_no_traceback(run):
-    command = [sys.executable, "-m", "lpt.cli.eval", str(run / "x")]
-    failed = subprocess.run(command, capture_output=True, text=True)
-    assert failed.returncode == 2 and failed.stderr.startswith("lpt-eval: no run at")
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules.*:RuntimeWarning")
+def test_as_a_command_an_error_has_no_traceback(run, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["lpt-eval", str(run / "x")])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_module("lpt.cli.eval", run_name="__main__", alter_sys=True)
+    assert capsys.readouterr().err.startswith("lpt-eval: no run at")
 
 
 def test_film(run, tmp_path, monkeypatch):
-    from lpt.policy import LPTPolicy
+    from lpt.evaluation.policy import LPTPolicy
 
     policy = LPTPolicy.load(run)
     path = tmp_path / "film.gif"
@@ -181,14 +185,9 @@ def test_a_missing_video_extra_says_what_to_install(run, tmp_path, capsys, monke
     assert "pip install 'lpt-toolkit[video]'" in capsys.readouterr().err
 
 
-def test_figures_script(run, tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location("figures", FIGURES)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-
+def test_the_report_is_made_of_runs_and_results(run, tmp_path, capsys):
     def figures(*arguments):
-        return script.main(list(map(str, arguments)))
+        return report(list(map(str, arguments)))
 
     assert figures("curves", tmp_path / "curve.png", run) == 0
     plans = tmp_path / "plans.png"
@@ -196,7 +195,7 @@ def test_figures_script(run, tmp_path, capsys):
     assert is_drawn(tmp_path / "curve.png") and is_drawn(plans)
     main([str(run), "--episodes", "2", "--out", str(tmp_path / "results/t/lpt-ei/seed3.json")])
     readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- results: made by scripts/figures.py table -->\nold\n"
+    readme.write_text("before\n<!-- results: made by lpt-report table -->\nold\n"
                       "<!-- end of results -->\nafter\n")  # fmt: skip
     assert figures("table", "--results", tmp_path / "results", "--into", readme) == 0
     text = readme.read_text()
@@ -212,21 +211,17 @@ def test_figures_script(run, tmp_path, capsys):
     assert figures("sweeps", tmp_path / "none.png", plain) == 2
     assert "lpt-eval --sweep --out" in capsys.readouterr().err
     assert figures("table", "--results", tmp_path / "nothing") == 2
-    assert capsys.readouterr().err.startswith("figures: no results")
+    assert capsys.readouterr().err.startswith("lpt-report: no results")
 
 
-def test_figures_script_sums_up_data(tmp_path):
+def test_the_report_sums_up_data(tmp_path):
     """The numbers of a known file: returns 1 to 10, one step each."""
-    spec = importlib.util.spec_from_file_location("figures", FIGURES)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     rows = {"observations": np.zeros((10, 4)), "actions": np.zeros((10, 2))}
     ends = {"rewards": np.arange(1.0, 11.0), "terminals": np.ones(10), "timeouts": np.zeros(10)}
     np.savez(tmp_path / "mine.npz", **rows, **ends)
     path = tmp_path / "data.json"
     source = str(tmp_path / "mine.npz")
-    assert script.main(["data", str(path), "maze2d-umaze", "--source", source]) == 0
+    assert report(["data", str(path), "maze2d-umaze", "--source", source]) == 0
     found = json.loads(path.read_text())["maze2d-umaze"]
     assert (found["mean"], found["p90"], found["best"]) == (5.5, pytest.approx(9.1), 10.0)
     assert (found["trajectories"], found["steps"]) == (10, 10)

@@ -1,4 +1,4 @@
-"""lpt-play from a saved run to a game: its screens, commands and judgement, by lines of input."""
+"""lpt-play from a saved run to a game: its screens, commands and judgment, by lines of input."""
 
 import dataclasses
 import io
@@ -7,24 +7,24 @@ import pty
 import re
 import select
 import signal
-import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
 import torch
-from small_policies import make_metadata, make_model
 
-import lpt.play
-from lpt.baselines import build_model
-from lpt.checkpoint import save_checkpoint
-from lpt.cli.play import main
-from lpt.model import ModelConfig, Spaces
-from lpt.play import Game, outcome
-from lpt.policy import LPTPolicy
+import lpt_envs.connect_four.play.game
+from lpt.algorithms import find_algorithm
+from lpt.checkpoint.files import save_checkpoint
+from lpt.checkpoint.metadata import ReturnQuantiles
+from lpt.cli.play import PolicyPlayer, main
+from lpt.config import ModelConfig
+from lpt.evaluation.policy import LPTPolicy
+from lpt.model import Spaces
 from lpt_envs.connect_four.board import Board
-from lpt_envs.connect_four.solver import analyse
+from lpt_envs.connect_four.play.game import Game, outcome
+from lpt_envs.connect_four.solver import analyze
 
 SPACES = Spaces(observation_dim=84, action_dim=7, discrete=True)
 PROBABILITIES = (0.05, 0.1, 0.2, 0.5, 0.1, 0.04, 0.01)
@@ -35,44 +35,49 @@ DRAW = "133040211125266455566"
 """Columns, from 0, of answers that draw."""
 
 
-def save_run(folder, algorithm="lpt", **evaluation):
-    """A run whose policy has the same opinion of the columns in every position."""
-    torch.manual_seed(0)
-    config = ModelConfig(
-        width=16, heads=2, context=3, plan_tokens=2, prior_width=0, likelihood="categorical"
-    )
-    model = build_model(algorithm, config, SPACES)
-    with torch.no_grad():
-        head = model.generator.head
-        head.weight.zero_()
-        head.bias.copy_(torch.tensor(PROBABILITIES).log())
-    metadata = make_metadata(
-        task="connect-four",
-        algorithm=algorithm,
-        spaces=SPACES,
-        observation_mean=(0.0,) * 84,
-        observation_std=(1.0,) * 84,
-        return_mean=0.1,
-        return_std=0.9,
-        return_quantiles=(-1.0, -1.0, 1.0, 1.0, 1.0, 1.0),
-        config={
-            "model": dataclasses.asdict(config),
-            "planning": {"steps": 2, "weight": 3.0},
-            "evaluation": {"target": 1.0, "deterministic": True, **evaluation},
-        },
-    )
-    save_checkpoint(folder, 10, model.state_dict(), metadata, {}, {"wall_seconds": 1.0})
-    return folder
+@pytest.fixture(scope="module")
+def save_run(make_metadata):
+    """`save_run(folder, algorithm)`: its policy has the same opinion in every position."""
+
+    def save(folder, algorithm="lpt"):
+        torch.manual_seed(0)
+        config = ModelConfig(
+            width=16, heads=2, context=3, plan_tokens=2, prior_width=0, likelihood="categorical"
+        )
+        model = find_algorithm(algorithm).build(config, SPACES)
+        with torch.no_grad():
+            head = model.generator.head
+            head.weight.zero_()
+            head.bias.copy_(torch.tensor(PROBABILITIES).log())
+        metadata = make_metadata(
+            task="connect-four",
+            algorithm=algorithm,
+            spaces=SPACES,
+            observation_mean=(0.0,) * 84,
+            observation_std=(1.0,) * 84,
+            return_mean=0.1,
+            return_std=0.9,
+            return_quantiles=ReturnQuantiles.from_values((-1.0, -1.0, 1.0, 1.0, 1.0, 1.0)),
+            config={
+                "model": dataclasses.asdict(config),
+                "planning": {"steps": 2, "weight": 3.0},
+                "evaluation": {"target": 1.0, "deterministic": True},
+            },
+        )
+        save_checkpoint(folder, 10, model.state_dict(), metadata, {}, {"wall_seconds": 1.0})
+        return folder
+
+    return save
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return save_run(tmp_path_factory.mktemp("runs") / "amortised-seed3")
+def run(save_run, tmp_path_factory):
+    return save_run(tmp_path_factory.mktemp("runs") / "amortized-seed3")
 
 
 @pytest.fixture
 def play(run, monkeypatch, capsys):
-    """``play("4 4 u", "--seed", "1")``: the screen of a session that reads these lines."""
+    """`play("4 4 u", "--seed", "1")`: the screen of a session that reads these lines."""
     monkeypatch.setenv("COLUMNS", "80")
 
     def session(lines, *options, folder=run):
@@ -91,7 +96,7 @@ def play(run, monkeypatch, capsys):
 
 def test_the_first_screen(play):
     text = play("", "--seed", "7")
-    assert "connect-four, lpt, step 10, seed 7" in text
+    assert "connect-four, lpt, 10 updates, seed 7" in text
     assert "The policy (X) moves first, as in its training; you are O." in text
     plan = re.search(r"Its plan, asked for a return of 1 with w = 3, predicts ([+-]\d\.\d\d)", text)
     assert plan is not None and f"the most probable; the plan predicts {plan[1]}" in text
@@ -139,7 +144,7 @@ def test_the_person_wins_and_the_policys_mistakes_are_named(play):
     assert text.count("[O]") == 4 and "You (O) win! The policy's return is -1" in text
     board, slips = Board(), []
     for number, column in enumerate([3, 0, 3, 0, 3, 3, 3, 0, 3, 0]):
-        analysis = analyse(board)
+        analysis = analyze(board)
         values = np.sign(analysis.score), np.sign(analysis.scores[column])
         if number % 2 == 0 and values[0] != values[1]:
             slips.append(f"  move {number // 2 + 1} in column {column + 1}: a ")
@@ -169,7 +174,7 @@ def test_undo_takes_back_both_discs_and_a_finished_game(play):
 
 
 def test_undo_puts_back_what_the_policy_remembers(run):
-    game = Game(LPTPolicy.load(run), 1.0, 1.0, True)
+    game = Game(PolicyPlayer(LPTPolicy.load(run), 1.0, seed=0), 1.0, True)
     game.answer(1)
     seen = game.turns[-1].state.cache
     game.answer(2)
@@ -236,11 +241,11 @@ def test_a_new_target_is_planned_for_in_the_next_game(play):
 
 def test_hint_and_values_are_the_solvers(play):
     text = " ".join(play("h").split())
-    # After the best first move every reply loses, the centre last of all.
+    # After the best first move every reply loses, the center last of all.
     assert "By the solver you lose with 4 (in 20)" in text
     assert "win with" not in text and "draw with" not in text
     text = " ".join(play("1 2 h").split())
-    scores = analyse(Board.from_moves("30313")).scores
+    scores = analyze(Board.from_moves("30313")).scores
     assert scores[3] == max(scores) and "lose with 4 (in 1" in text.replace("2 (in", "")
     text = play("", "--show-values")
     expected = "loss in 20,loss in 21,draw,win in 21,draw,loss in 21,loss in 20".split(",")
@@ -249,7 +254,7 @@ def test_hint_and_values_are_the_solvers(play):
 
 
 def test_without_numba_the_slow_positions_are_left_out(play, monkeypatch):
-    monkeypatch.setattr(lpt.play, "backend", lambda: "python")
+    monkeypatch.setattr(lpt_envs.connect_four.play.game, "backend", lambda: "python")
     text = play("1 1 4 2 h 1", "--show-values")
     assert "With 9 to 15 discs on the board the solver is slow" in text
     assert "lpt-toolkit[solver]" in text
@@ -261,18 +266,18 @@ def test_without_numba_the_slow_positions_are_left_out(play, monkeypatch):
 )
 def test_scores_in_discs_to_the_end(moves, expected):
     board = Board.from_moves(moves)
-    assert outcome(board, analyse(board).score) == expected
+    assert outcome(board, analyze(board).score) == expected
 
 
 def test_a_drawn_game(run):
-    game = Game(LPTPolicy.load(run), 1.0, 1.0, True)
+    game = Game(PolicyPlayer(LPTPolicy.load(run), 1.0, seed=0), 1.0, True)
     for column in DRAW:
         assert game.result is None
         game.answer(int(column))
     assert game.result == 0 and game.board.full
 
 
-def test_baselines_play_without_a_plan(play, tmp_path):
+def test_baselines_play_without_a_plan(play, tmp_path, save_run):
     text = play("1", folder=save_run(tmp_path / "dt", "dt-final"))
     assert "It is prompted with a return of 1 and makes no prediction." in text
     assert "predicts" not in text
@@ -299,7 +304,7 @@ def test_an_ascii_terminal(run, monkeypatch):
 @pytest.mark.parametrize(
     ("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb"), ("TERM", "xterm-256color")]
 )
-def test_colours_only_where_they_are_wanted(run, monkeypatch, capsys, variable, value):
+def test_colors_only_where_they_are_wanted(run, monkeypatch, capsys, variable, value):
     for name in ("NO_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FORCE_COLOR", "1")  # makes this a terminal
@@ -308,14 +313,14 @@ def test_colours_only_where_they_are_wanted(run, monkeypatch, capsys, variable, 
     monkeypatch.setattr(sys, "stdin", io.StringIO("1"))
     assert main(["connect-four", str(run)]) == 0
     text = capsys.readouterr().out
-    coloured = value == "xterm-256color"
+    colored = value == "xterm-256color"
     assert (
         ("\033" in text)
         == ("●" in text)
         == ("(red) moves first" in re.sub(r"\033\[[0-9;]*m", "", text))
-        == coloured
+        == colored
     )
-    assert ("| O  .  .  X" in text) == (not coloured)
+    assert ("| O  .  .  X" in text) == (not colored)
 
 
 @pytest.mark.parametrize(
@@ -331,8 +336,10 @@ def test_colours_only_where_they_are_wanted(run, monkeypatch, capsys, variable, 
         (["{maze}"], "a policy of maze2d-umaze cannot play connect-four: it takes 4 observations"),
     ],
 )
-def test_errors_are_one_line_and_exit_code_two(run, tmp_path, capsys, arguments, message):
-    model = make_model()
+def test_errors_are_one_line_and_exit_code_two(
+    run, tmp_path, capsys, arguments, message, make_metadata, make_policy_model
+):
+    model = make_policy_model()
     metadata = make_metadata(config={"model": dataclasses.asdict(model.config)})
     maze = tmp_path / "maze"
     save_checkpoint(maze, 10, model.state_dict(), metadata, {}, {})
@@ -362,32 +369,26 @@ def read(terminal, awaited):
     return text
 
 
-def test_in_a_terminal(run):
+def test_in_a_terminal(run, forks):
     terminal, other_end = pty.openpty()
-    variables = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLORTERM")}
-    variables |= {"TERM": "xterm-256color", "COLUMNS": "80"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lpt.cli.play", "connect-four", str(run)],
-        env=variables,
-        stdin=other_end,
-        stdout=other_end,
-        stderr=other_end,
-        # Background jobs of a shell ignore Ctrl-C, and so would their children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    variables = {"NO_COLOR": None, "COLORTERM": None, "TERM": "xterm-256color", "COLUMNS": "80"}
+    where = os.ttyname(other_end)
+    process = forks.start(
+        "lpt.cli.play", "connect-four", run, environment=variables, terminal=where
     )
-    os.close(other_end)
     try:
         text = read(terminal, "for help): ")
         os.write(terminal, b"1\n")
         text += read(terminal, "You: column 1.") + read(terminal, "for help): ")
         text += read(terminal, "\033[0m")  # the prompt is whole
         time.sleep(0.5)  # and is waited at: Ctrl-C there, not in the midst of printing
-        process.send_signal(signal.SIGINT)
+        process.signal(signal.SIGINT)
         text += read(terminal, "Goodbye.")
-        assert process.wait(timeout=60) == 0
+        assert process.wait() == 0
     finally:
-        process.kill()
-        process.wait()
+        if process.code is None:
+            process.signal(signal.SIGKILL)
+        os.close(other_end)
         os.close(terminal)
     assert "\033[" in text and "Traceback" not in text
     plain = re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", text.encode("latin-1").decode())

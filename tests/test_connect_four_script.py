@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_runs import SIZES, lpt_train
 
 from lpt.cli import data
 from lpt_envs.connect_four.board import Board
@@ -23,15 +22,15 @@ def script():
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, lpt_train, sizes):
     """A few updates of LPT and of the baseline on a few games."""
     folder = tmp_path_factory.mktemp("runs")
     games = folder / "few.games"
     data.main(["make", "connect-four", "--steps", "400", "--out", str(games)])
-    sizes = [*SIZES, "--sampler.segments", "0", "--evaluation.sweep", "-1", "1"]
+    more = [*sizes, "--sampler.segments", "0", "--evaluation.sweep", "-1", "1"]
     for algorithm in ("lpt", "dt-final"):
-        flags = ["--env", "connect-four", "--algorithm", algorithm, "--data", str(games)]
-        assert lpt_train([*flags, "--steps", "3", "--out", str(folder / algorithm), *sizes]) == 0
+        flags = ["--env", "connect-four", "--algorithm", algorithm, "--source", str(games)]
+        assert lpt_train([*flags, "--updates", "3", "--out", str(folder / algorithm), *more]) == 0
     return folder
 
 
@@ -73,4 +72,4 @@ def test_luck_reads_the_plans_of_the_data(script, runs, tmp_path, capsys):
     (record,) = json.loads(out.read_text())["runs"]
     assert sum(group["games"] for group in record["groups"].values()) == 20
     assert script.main(["luck", str(runs / "dt-final"), "--out", str(out), "--overwrite"]) == 2
-    assert "amortised" in capsys.readouterr().err
+    assert "amortized" in capsys.readouterr().err

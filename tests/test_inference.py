@@ -1,7 +1,7 @@
 """Every sampler recovers the posterior of a linear-Gaussian model, known in closed form.
 
-``z0 ~ Normal(0, I)``, ``x | z0 ~ Normal(A z0, s^2)``: the posterior is Gaussian with precision
-``P = I + A'A / s^2`` and mean ``P^-1 A'x / s^2``. Many chains run side by side; a tolerance of
+`z0 ~ Normal(0, I)`, `x | z0 ~ Normal(A z0, s^2)`: the posterior is Gaussian with precision
+`P = I + A'A / s^2` and mean `P^-1 A'x / s^2`. Many chains run side by side; a tolerance of
 "k standard errors" is Monte Carlo error only, and a bias of the method is written down as such.
 """
 
@@ -10,16 +10,15 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from lpt.inference import (
+from lpt.inference.noise import noise_like
+from lpt.inference.samplers import (
     Preconditioner,
     adjusted_langevin,
     energy_and_gradient,
-    fit_gaussian,
-    gaussian_kl,
     langevin,
-    noise_like,
     preconditioned_langevin,
 )
+from lpt.inference.variational import fit_gaussian, gaussian_kl
 
 CHAINS = 4000
 SHAPE = (2, 2)  # N, D
@@ -27,7 +26,7 @@ SHAPE = (2, 2)  # N, D
 
 @dataclass(frozen=True)
 class LinearGaussian:
-    """One observation ``x`` of a linear map of ``z0``, and its exact posterior."""
+    """One observation `x` of a linear map of `z0`, and its exact posterior."""
 
     matrix: torch.Tensor
     x: torch.Tensor
@@ -70,7 +69,7 @@ def prior_draws(seed=1):
 
 
 def assert_moments(z0, mean, covariance, errors=5.0, bias=0.0):
-    """Sample moments of ``[B, N, D]`` within ``errors`` standard errors plus ``bias`` times std."""
+    """Sample moments of `[B, N, D]` within `errors` standard errors plus `bias` times std."""
     flat, variance = z0.flatten(1), covariance.diagonal()
     slack = errors * (variance / len(flat)) ** 0.5 + bias * variance**0.5
     assert ((flat.mean(0) - mean).abs() <= slack).all(), (flat.mean(0), mean, slack)
@@ -90,7 +89,7 @@ def test_energy_gradient_is_the_closed_form(model):
 
 @BOTH
 def test_langevin_recovers_mean_and_covariance(model):
-    """A small step's bias is ``s^2/4`` of the curvature: here under 2 % of the variance."""
+    """A small step's bias is `s^2/4` of the curvature: here under 2 % of the variance."""
     chain = langevin(model.energy, prior_draws(), 600, 0.12, seeded())
     assert_moments(chain.z0, model.mean, model.covariance, bias=0.02)
     assert chain.energies.shape == (600, CHAINS)
@@ -98,7 +97,7 @@ def test_langevin_recovers_mean_and_covariance(model):
 
 @pytest.mark.parametrize("step_size", [0.3, 0.5])
 def test_langevin_bias_is_of_second_order_in_the_step(step_size):
-    """Unadjusted Langevin has covariance ``(P - s^2/4 P^2)^-1``, exactly: the bias is O(s^2)."""
+    """Unadjusted Langevin has covariance `(P - s^2/4 P^2)^-1`, exactly: the bias is O(s^2)."""
     precision = CORRELATED.precision
     biased = (precision - step_size**2 / 4 * precision @ precision).inverse()
     chain = langevin(CORRELATED.energy, prior_draws(), 300, step_size, seeded())
@@ -110,7 +109,7 @@ def test_langevin_bias_is_of_second_order_in_the_step(step_size):
 
 @BOTH
 def test_preconditioned_langevin_recovers_mean_and_covariance(model):
-    """Bias of the same order, ``s^2/4`` of the preconditioned curvature: 2 % allowed."""
+    """Bias of the same order, `s^2/4` of the preconditioned curvature: 2 % allowed."""
     preconditioner = Preconditioner(SHAPE)
     chain = preconditioned_langevin(
         model.energy, prior_draws(), 600, 0.15, seeded(), preconditioner
@@ -157,7 +156,7 @@ def test_adjusted_langevin_survives_an_energy_that_overflows():
 
 @BOTH
 def test_gaussian_fit_has_the_posterior_mean_and_the_mean_field_variances(model):
-    """The best diagonal Gaussian has the posterior's mean and variances ``1 / P_ii``.
+    """The best diagonal Gaussian has the posterior's mean and variances `1 / P_ii`.
 
     With a diagonal posterior these are its variances; with a correlated one they are smaller.
     Adam at a step of 0.005 leaves noise: 0.1 std for a single row, averaged away over the rows;

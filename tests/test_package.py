@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 import lpt
 from lpt.config import preset, preset_folder, presets
-from lpt.data.behaviour import ROBOTS
+from lpt_envs.mujoco.recipes import ROBOTS
 
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -110,13 +110,13 @@ def test_commands_need_no_d4rl_no_mujoco_py_no_gym_and_no_test_tools():
     assert shown.stdout.strip() == "set()"
 
 
-BEHAVIOUR_DATA = ("medium", "medium-replay", "medium-expert")
+BEHAVIOR_DATA = ("medium", "medium-replay", "medium-expert")
 
 
 def test_presets_are_found_and_complete():
-    robots = (f"{robot}-{data}" for robot in ROBOTS for data in BEHAVIOUR_DATA)
+    robots = (f"{robot}-{data}" for robot in ROBOTS for data in BEHAVIOR_DATA)
     robotics = ("antmaze-umaze", "antmaze-umaze-diverse", "kitchen-partial", "kitchen-mixed")
     mazes = ("maze2d-umaze", "maze2d-medium", "maze2d-large")
     assert {*mazes, "connect-four", *robots, *robotics} <= presets().keys()
-    assert all(preset(name).env == name for name in presets())
+    assert all(preset(name).task == name for name in presets())
     assert preset_folder().is_dir()

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 import torch
 
-from lpt.cli.train import parse
-from lpt.evaluation import evaluate
-from lpt.run import start
+from lpt.config.command_line import parse_config
+from lpt.evaluation.rollout import evaluate
+from lpt.training.opening import start
 
 PINS = Path(__file__).with_name("pins.json")
 SIZES = """
@@ -31,17 +31,18 @@ SIZES = """
 --planning.steps 3 --training.evaluate-every 0 --training.log-every 2 --training.warmup 2
 """.split()
 AGGREGATED = "--model.remembered-plans 32 --planning.method aggregated --planning.draws 2".split()
+HISTORY = ["--training.history-dropout-updates", "3"]
 KINDS = {
-    "amortised": [],
-    "amortised, corrected": ["--posterior.steps", "2", "--proposal.view", "whole"],
-    "langevin": ["--inference", "langevin"],
-    "preconditioned": ["--inference", "preconditioned", "--posterior.steps", "3"],
-    "variational": ["--inference", "variational", "--posterior.steps", "3"],
+    "amortized": [],
+    "amortized, corrected": ["--posterior.steps", "2", "--proposal.view", "whole"],
+    "langevin": ["--engine", "langevin"],
+    "preconditioned": ["--engine", "preconditioned", "--posterior.steps", "3"],
+    "variational": ["--engine", "variational", "--posterior.steps", "3"],
     "planned by langevin": ["--planning.method", "langevin"],
     "planned by a draw": ["--planning.sample"],
     "aggregated": AGGREGATED,
     "whole, normal prior": "--sampler.segments 0 --model.prior-width 0".split(),
-    "history dropped": "--training.history-dropout 0.5 --training.history-dropout-updates 3".split(),
+    "history dropped": ["--training.history-dropout", "0.5", *HISTORY],
     "bfloat16": ["--training.precision", "bfloat16"],
     "bc": ["--algorithm", "bc"],
     "bc-10": ["--algorithm", "bc-10"],
@@ -49,6 +50,7 @@ KINDS = {
     "dt": ["--algorithm", "dt"],
 }
 UPDATES = 5
+MAKE = "make maze2d-umaze --steps 20000 --format npz --out".split()
 
 
 def machine() -> str:
@@ -60,30 +62,33 @@ def machine() -> str:
 
 
 def digest(arrays: list[np.ndarray]) -> str:
-    """SHA-256 of arrays, one after the other."""
-    whole = hashlib.sha256()
-    for array in arrays:
-        whole.update(np.ascontiguousarray(array).tobytes())
-    return whole.hexdigest()[:16]
+    """A hash of arrays in any order: what they are called and where they lie may change."""
+    parts = sorted(hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for a in arrays)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+
+def projection(array: np.ndarray) -> float:
+    """A sum with random signs, which depend on the array's size only."""
+    flat = array.astype(np.float64).ravel()
+    return float(np.random.default_rng(len(flat)).choice([-1.0, 1.0], size=len(flat)) @ flat)
 
 
 def measure(kind: str, data: Path, folder: Path) -> dict[str, Any]:
     """A short run of a kind: what its weights, chains and episodes are."""
-    flags = ["--env", "maze2d-umaze", "--data", str(data), "--steps", str(UPDATES), *SIZES]
+    flags = ["--env", "maze2d-umaze", "--source", str(data), "--updates", str(UPDATES), *SIZES]
     out = folder / kind.replace(" ", "-")
-    run = start(parse([*flags, "--out", str(out), *KINDS[kind]]), log=lambda text: None)
+    run = start(parse_config([*flags, "--out", str(out), *KINDS[kind]]), log=lambda text: None)
     run.train()
     weights = [w.numpy() for w in run.trainer.policy_model.state_dict().values()]
     tensors, _ = run.trainer.state()
-    chains = tensors["chains.states"].numpy() if "chains.states" in tensors else np.zeros(0)
+    kept = [states.numpy() for name, states in tensors.items() if name.endswith("chains.states")]
+    chains = kept[0] if kept else np.zeros(0, np.float32)
     episodes = evaluate(run.policy(), episodes=2, record=True)
     paths = episodes.observations
-    flat = np.concatenate([w.astype(np.float64).ravel() for w in [*weights, chains]])
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=len(flat))
     return {
         "numbers": {
-            "weights": float(signs @ flat),
-            "square": float(flat @ flat),
+            "weights": sum(map(projection, [*weights, chains])),
+            "square": float(sum((w.astype(np.float64) ** 2).sum() for w in [*weights, chains])),
             "predicted": episodes.predicted_return,
             "early": float(sum(path[20].sum() for path in paths)),
         },
@@ -96,7 +101,7 @@ def umaze(tmp_path_factory) -> Path:
     from lpt.cli import data
 
     path = tmp_path_factory.mktemp("data") / "umaze.npz"
-    data.main("make maze2d-umaze --steps 20000 --format npz --out".split() + [str(path)])
+    data.main([*MAKE, str(path)])
     return path
 
 
@@ -120,7 +125,7 @@ def write() -> None:
     pins = json.loads(PINS.read_text(encoding="utf-8")) if PINS.is_file() else {"exact": {}}
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "umaze.npz"
-        data.main("make maze2d-umaze --steps 20000 --format npz --out".split() + [str(path)])
+        data.main([*MAKE, str(path)])
         found = {kind: measure(kind, path, Path(name)) for kind in KINDS}
     pins["numbers"] = {kind: record["numbers"] for kind, record in found.items()}
     pins["exact"][machine()] = {kind: record["exact"] for kind, record in found.items()}

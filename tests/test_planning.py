@@ -4,14 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from lpt.planning import PlanningConfig, plan
+from lpt.config import PlanningConfig
+from lpt.inference import planning
+from lpt.inference.planning import infer_plans
 
 COUNT = 2000
 TARGET = 1.5
 
 
 def linear_model(make_model, return_std=0.5, slope=None):
-    """Plain normal prior and ``r(z) = c'z + b``: then p(z0 | y)^w is Gaussian."""
+    """Plain normal prior and `r(z) = c'z + b`: then p(z0 | y)^w is Gaussian."""
     model = make_model(prior_width=0, return_std=return_std)
     linear = nn.Linear(16, 1)
     with torch.no_grad():
@@ -25,7 +27,7 @@ def linear_model(make_model, return_std=0.5, slope=None):
 
 def closed_form(c, weight, return_std):
     """Mean and covariance of z0, and mean and deviation of r(z): with k = w / sigma_y^2,
-    precision ``I + k c c'`` and mean ``k c (y - b) / (1 + k |c|^2)``."""
+    precision `I + k c c'` and mean `k c (y - b) / (1 + k |c|^2)`."""
     k = weight / return_std**2
     stretch = 1 + k * c.dot(c)
     mean = k * c * (TARGET - 0.3) / stretch
@@ -35,7 +37,24 @@ def closed_form(c, weight, return_std):
 
 def make_plan(model, count=COUNT, seed=0, **settings):
     generator = torch.Generator().manual_seed(seed)
-    return plan(model, torch.full((count,), TARGET), PlanningConfig(**settings), generator)
+    return infer_plans(model, torch.full((count,), TARGET), PlanningConfig(**settings), generator)
+
+
+@pytest.fixture
+def sampled(monkeypatch):
+    """What the samplers of planning give, a list that grows: chains and Gaussian fits."""
+    seen = []
+
+    def recording(sampler):
+        def run(*arguments, **options):
+            seen.append(sampler(*arguments, **options))
+            return seen[-1]
+
+        return run
+
+    for name in ("adjusted_langevin", "fit_gaussian"):
+        monkeypatch.setattr(planning, name, recording(getattr(planning, name)))
+    return seen
 
 
 WEIGHTS = pytest.mark.parametrize("weight", [1.0, 5.0, 100.0, 1e4])
@@ -43,13 +62,14 @@ WEIGHTS = pytest.mark.parametrize("weight", [1.0, 5.0, 100.0, 1e4])
 
 @WEIGHTS
 @pytest.mark.parametrize("step_size", [0.1, 1.0])
-def test_langevin_plans_are_samples_of_the_closed_form(make_model, weight, step_size):
+def test_langevin_plans_are_samples_of_the_closed_form(make_model, sampled, weight, step_size):
     """The default 100 steps from prior noise; tolerance 5 standard errors, plus 3 % of mixing."""
     model, c = linear_model(make_model)
     mean, covariance, predicted, deviation = closed_form(c, weight, 0.5)
     result = make_plan(model, method="langevin", weight=weight, step_size=step_size)
-    assert result.z0.isfinite().all() and result.energies.isfinite().all()
-    assert result.acceptance > 0.2
+    (chain,) = sampled
+    assert result.z0.isfinite().all() and chain.energies.isfinite().all()
+    assert chain.acceptance > 0.2
     flat = result.z0.flatten(1)
     slack = 5 / COUNT**0.5
     torch.testing.assert_close(flat.mean(0), mean, rtol=0, atol=slack + 0.03)
@@ -72,16 +92,17 @@ def test_variational_plans_are_the_closed_forms_mode(make_model, weight, steps, 
 
 
 @WEIGHTS
-def test_variational_plans_have_the_closed_forms_return(make_model, weight):
+def test_variational_plans_have_the_closed_forms_return(make_model, sampled, weight):
     """With the default 100 steps, for any weight: within 0.02 on average, 0.15 for one plan.
 
-    Off the return's direction only the prior pulls, ``w`` times weaker, so for very large weights
+    Off the return's direction only the prior pulls, `w` times weaker, so for very large weights
     100 steps leave the plan longer than the closed form's, but never far out.
     """
     model, c = linear_model(make_model)
     mean, _, predicted, _ = closed_form(c, weight, 0.5)
     result = make_plan(model, count=200, weight=weight)
-    assert result.z0.isfinite().all() and result.energies.isfinite().all()
+    (fit,) = sampled
+    assert result.z0.isfinite().all() and fit.energies.isfinite().all()
     assert float(result.predicted_return.mean()) == pytest.approx(predicted, abs=0.02)
     assert float((result.predicted_return - predicted).square().mean().sqrt()) < 0.15
     assert float(result.z0.square().sum((1, 2)).mean()) < 2 * float(mean.square().sum())
@@ -121,13 +142,13 @@ def test_each_plan_follows_its_own_target(make_model):
     model, _ = linear_model(make_model)
     targets = torch.linspace(-2, 2, 9)
     config = PlanningConfig(weight=1000.0, steps=200)
-    result = plan(model, targets, config, torch.Generator().manual_seed(0))
+    result = infer_plans(model, targets, config, torch.Generator().manual_seed(0))
     torch.testing.assert_close(result.predicted_return, targets, rtol=0, atol=0.4)
     assert (result.predicted_return.diff() > 0).all()
 
 
 @pytest.mark.parametrize("method", ["langevin", "variational"])
-def test_a_plan_is_consistent_detached_and_repeatable(make_model, method):
+def test_a_plan_is_consistent_detached_and_repeatable(make_model, sampled, method):
     model = make_model(spread=0.3)
     one, two = (make_plan(model, 5, method=method, steps=7) for _ in range(2))
     assert torch.equal(one.z0, two.z0)
@@ -135,7 +156,7 @@ def test_a_plan_is_consistent_detached_and_repeatable(make_model, method):
     with torch.no_grad():
         torch.testing.assert_close(one.z, model.plan_from_noise(one.z0))
         torch.testing.assert_close(one.predicted_return, model.predicted_return(one.z))
-    assert one.z0.shape == one.z.shape == (5, 2, 8) and one.energies.shape == (7, 5)
+    assert one.z0.shape == one.z.shape == (5, 2, 8) and len(sampled[0].energies) == 7
     assert not (one.z0.requires_grad or one.z.requires_grad or one.predicted_return.requires_grad)
     assert all(p.grad is None for p in model.parameters())
 
@@ -150,13 +171,15 @@ def test_the_generator_is_not_consulted(make_model):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_models_mode_is_given_back_even_after_an_error(make_model, training):
-    model = make_model(dropout=0.5).train(training)
-    make_plan(model, 2, steps=2)
+def test_the_models_mode_is_given_back_even_after_an_error(make_policy, training):
+    policy = make_policy(dropout=0.5)
+    model = policy.model.train(training)
+    policy.plan(n=2)
     assert all(module.training == training for module in model.modules())
-    with pytest.raises(RuntimeError):
-        plan(model, torch.zeros(2), PlanningConfig(steps=1), torch.Generator("meta"))
-    assert model.training == training
+    policy.planning = PlanningConfig(method="aggregated")  # of plans that it does not have
+    with pytest.raises(ValueError, match="remembered-plans"):
+        policy.plan(n=2)
+    assert all(module.training == training for module in model.modules())
 
 
 @pytest.mark.parametrize("field", ["weight", "steps", "step_size"])
@@ -168,13 +191,13 @@ def test_settings_that_cannot_plan_are_refused(field):
 
 
 def remembering_model(make_model, predicted, remembered=6):
-    """A model that predicts ``z[0, 0]`` as the return, and remembers a plan for each given one."""
+    """A model that predicts `z[0, 0]` as the return, and remembers a plan for each given one."""
     model = make_model(prior_width=0, return_std=0.5, remembered_plans=remembered)
     first = torch.zeros(16).index_fill(0, torch.tensor(0), 1.0)
     model.return_predictor = nn.Sequential(nn.Flatten(), _Dot(first))
     plans = torch.randn(len(predicted), *model.plan_shape)
     plans[:, 0, 0] = torch.tensor(predicted)
-    model.remember(plans)
+    model.remembered.add(plans)
     return model, plans
 
 
@@ -221,16 +244,16 @@ def test_a_target_beyond_every_remembered_plan_takes_the_nearest(make_model, tar
     model, _ = remembering_model(make_model, [0.0, 1.0, 1.6, 2.5, 2.0])
     settings = PlanningConfig(method="aggregated")
     targets = torch.tensor([target, -target])
-    result = plan(model, targets, settings, torch.Generator().manual_seed(0))
+    result = infer_plans(model, targets, settings, torch.Generator().manual_seed(0))
     assert result.predicted_return.tolist() == [2.5, 0.0]
 
 
 def test_the_newest_plans_are_remembered(make_model):
     model, plans = remembering_model(make_model, [float(i) for i in range(10)])
-    kept = model.aggregated_plans()[:, 0, 0].sort().values
+    kept = model.remembered.draws()[:, 0, 0].sort().values
     torch.testing.assert_close(kept, torch.arange(4.0, 10.0))
-    model.remember(plans[:2])
-    kept = model.aggregated_plans()[:, 0, 0].sort().values
+    model.remembered.add(plans[:2])
+    kept = model.remembered.draws()[:, 0, 0].sort().values
     torch.testing.assert_close(kept, torch.tensor([0.0, 1.0, 6.0, 7.0, 8.0, 9.0]))
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lpt.model import Spaces
-from lpt.proposal import Proposal, ProposalConfig, overview
+from lpt.config import ProposalConfig
+from lpt.inference.proposal import Proposal, overview
+from lpt.model.spaces import Spaces
 
 
 def look(data, index, steps, view="whole", seed=0):

@@ -15,19 +15,17 @@ from pathlib import Path
 import pytest
 import tyro
 import yaml
-from small_runs import SIZES, flags, lpt_train, make_data
 
-from lpt.cli import bench, data, play
+from lpt.cli import bench, data, play, report, sweep, train
 from lpt.cli import eval as evaluation
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RUN = Path("runs/maze2d-umaze/amortised-seed0")
+RUN = Path("runs/maze2d-umaze/amortized-seed0")
 NOT_OURS = {"python3", "source", "pip", "tensorboard", "bash"}
 """Programs that the README only mentions."""
 TABLES = ("results.md", "mujoco.md")
 """Pages in docs/ whose tables `make figures` makes, besides the README's."""
-SHORT = ["--steps", "3", *SIZES]
 
 
 def blocks() -> list[tuple[str, str]]:
@@ -38,7 +36,7 @@ def blocks() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
+def folder(tmp_path, monkeypatch, make_data, flags, lpt_train) -> Path:
     """A working folder with the run of the quick start and a little data."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -52,13 +50,14 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_every_block_runs_from_top_to_bottom(folder):
+def test_every_block_runs_from_top_to_bottom(folder, sizes):
     names: dict = {}
+    short = ["--updates", "3", *sizes]
     for language, block in blocks():
         module = re.match(r"# (\w+\.py)\n", block)
         if language == "bash":
             for line in filter(None, block.splitlines()):
-                run_command(line)
+                run_command(line, short)
         elif module:
             Path(module[1]).write_text(block, encoding="utf-8")
         else:
@@ -66,7 +65,7 @@ def test_every_block_runs_from_top_to_bottom(folder):
     assert names["truncated"] and 0 <= names["mean"] <= 300
 
 
-def run_command(line: str) -> None:
+def run_command(line: str, short: list[str]) -> None:
     """Run a command of ours, shortened, in this process."""
     words = [word for word in shlex.split(line, comments=True) if not re.match(r"[A-Z]+=", word)]
     program, arguments = words[0], words[1:]
@@ -75,7 +74,7 @@ def run_command(line: str) -> None:
         known_to_make(line)
     elif program == "lpt-train":
         resuming = "--resume" in arguments
-        assert lpt_train(arguments if resuming else [*arguments, *SHORT]) == 0
+        assert train.main(arguments if resuming else [*arguments, *short]) == 0
     elif program == "lpt-eval" and "--video" in arguments:  # films need OpenGL
         tyro.cli(evaluation.Arguments, args=arguments)
     elif program == "lpt-eval":
@@ -88,8 +87,10 @@ def run_command(line: str) -> None:
         data.main([*arguments, "--steps", "2500"] if arguments[0] == "make" else arguments)
     elif program == "lpt-bench":
         run_benchmark(arguments)
+    elif program == "lpt-sweep":
+        run_sweep(arguments)
     elif program == "torchrun":
-        command = [sys.executable, "-m", "torch.distributed.run", *arguments, *SHORT]
+        command = [sys.executable, "-m", "torch.distributed.run", *arguments, *short]
         done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
         assert done.returncode == 0
     else:
@@ -97,20 +98,21 @@ def run_command(line: str) -> None:
 
 
 def run_benchmark(arguments: list[str]) -> None:
-    """Measure next to nothing; of the sweep one small run is left."""
-    if arguments[0] == "speed":
-        pytest.importorskip("transformers")
-        few = "--rows 9000 --repeats 1 --seconds 0 --episodes 2 --rollout-steps 2".split()
-        few += ["--sampler.batch-trajectories", "8"]
-        assert bench.main([*arguments, *few]) == 0
-        return
-    sweep = yaml.safe_load((ROOT / arguments[1]).read_text(encoding="utf-8"))
-    first = {key: sweep[key][:1] for key in ("tasks", "algorithms", "seeds")}
-    small = {"steps": 3, "sampler": {"batch_trajectories": 8}, "training": {"evaluate_every": 0}}
-    path = Path(arguments[1])
+    """Measure next to nothing."""
+    pytest.importorskip("transformers")
+    few = "--rows 9000 --repeats 1 --seconds 0 --episodes 2 --rollout-steps 2".split()
+    assert bench.main([*arguments, *few, "--sampler.batch-trajectories", "8"]) == 0
+
+
+def run_sweep(arguments: list[str]) -> None:
+    """Of the sweep one small run is left."""
+    whole = yaml.safe_load((ROOT / arguments[0]).read_text(encoding="utf-8"))
+    first = {key: whole[key][:1] for key in ("tasks", "algorithms", "seeds")}
+    small = {"updates": 3, "sampler": {"batch_trajectories": 8}, "training": {"evaluate_every": 0}}
+    path = Path(arguments[0])
     path.parent.mkdir()
     path.write_text(yaml.safe_dump({**first, "settings": small}), encoding="utf-8")
-    assert bench.main(arguments) == 0
+    assert sweep.main(arguments) == 0
 
 
 def known_to_make(line: str) -> None:
@@ -130,9 +132,8 @@ def test_contributors_commands_exist():
 
 
 def test_the_results_table_has_its_markers():
-    figures = (ROOT / "scripts" / "figures.py").read_text(encoding="utf-8")
     pages = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in TABLES]
-    for marker in re.findall(r"<!--.*?-->", figures):
+    for marker in (report.BEGIN, report.END):
         assert [page.count(marker) for page in (README, *pages)] == [1, 1, 1]
 
 

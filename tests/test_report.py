@@ -7,37 +7,17 @@ import os
 import numpy as np
 import pytest
 from rich.console import Console
-from small_policies import UMAZE, make_metadata
 
-from lpt.evaluation import Evaluation
-from lpt.report import (
-    algorithm_name,
-    bootstrap_interval,
+from lpt.machine.files import write_json
+from lpt.reporting.console import print_evaluations
+from lpt.reporting.results import (
     evaluation_record,
-    iqm,
-    print_evaluations,
+    read_results,
+    result_name,
     result_record,
     save_result,
-    write_json,
 )
-from lpt.tables import read_results
-
-
-def make_evaluation(returns, **changes) -> Evaluation:
-    values = dict(
-        task="maze2d-umaze",
-        env_id=UMAZE,
-        returns=np.asarray(returns, float),
-        lengths=np.full(len(returns), 300),
-        successes=None,
-        target=165.0,
-        weight=1.0,
-        deterministic=True,
-        seed=1000,
-        predicted_return=150.0,
-        seconds=1.5,
-    )
-    return Evaluation(**{**values, **changes})
+from lpt.reporting.statistics import bootstrap_interval, iqm
 
 
 def test_iqm_is_the_mean_of_the_middle_half():
@@ -61,13 +41,13 @@ def test_bootstrap_interval_covers_the_spread_of_seeds():
     assert low < 1 and high > 19 and high - low > 2 * (pooled[1] - pooled[0])
 
 
-def test_result_has_the_agreed_fields_and_scores():
+def test_result_has_the_agreed_fields_and_scores(make_metadata, make_evaluation):
     last = make_evaluation([23.85, 161.86])
     record = json.loads(
         json.dumps(result_record(make_metadata(), "lpt", last, last, wall_seconds=12.0))
     )
-    assert {"task", "algorithm", "seed", "env_id", "steps", "wall_seconds"} <= set(record)
-    assert record["algorithm"] == "lpt" and record["steps"] == 10
+    assert {"task", "algorithm", "seed", "env_id", "updates", "wall_seconds"} <= set(record)
+    assert record["algorithm"] == "lpt" and record["updates"] == 10
     assert record["data"] == {"source": "regenerated", "fingerprint": "ab" * 32}
     for part in ("last", "best"):
         assert record[part]["returns"] == [23.85, 161.86]
@@ -78,11 +58,11 @@ def test_result_has_the_agreed_fields_and_scores():
 
 
 def test_exploitation_inclined_planning_is_an_algorithm_of_its_own():
-    assert algorithm_name("lpt", 1.0) == "lpt" and algorithm_name("lpt", 4.0) == "lpt-ei"
-    assert algorithm_name("bc", 4.0) == "bc"
+    assert result_name("lpt", 1.0) == "lpt" and result_name("lpt", 4.0) == "lpt-ei"
+    assert result_name("bc", 4.0) == "bc" and result_name("lpt", 4.0, "wide") == "lpt-ei-wide"
 
 
-def test_elsewhere_there_is_no_score_but_a_reason():
+def test_elsewhere_there_is_no_score_but_a_reason(make_evaluation):
     evaluation = make_evaluation([1.0, 2.0], task="hopper-medium", env_id="Walker2d-v4")
     record = evaluation_record(evaluation)
     assert record["score"] is None and "Walker2d-v4" in record["reference"]
@@ -91,7 +71,7 @@ def test_elsewhere_there_is_no_score_but_a_reason():
     assert "Walker2d-v4" in text and "D4RL score" not in text and "1.50" in text
 
 
-def test_a_score_in_v5_is_marked_as_not_d4rls():
+def test_a_score_in_v5_is_marked_as_not_d4rls(make_evaluation):
     evaluation = make_evaluation([3234.3, 3234.3], task="hopper-medium", env_id="Hopper-v5")
     record = evaluation_record(evaluation)
     assert record["score"] == pytest.approx(100.0) and record["exact"] is False
@@ -105,14 +85,14 @@ def printed(task, rows) -> str:
     return console.file.getvalue()
 
 
-def test_console_table_prints_the_reference_and_the_ceiling():
+def test_console_table_prints_the_reference_and_the_ceiling(make_evaluation):
     evaluation = make_evaluation([100.0, 120.0, 130.0])
     text = printed("maze2d-umaze", {"last": evaluation, "best": evaluation})
     assert "23.85" in text and "161.86" in text and "ceiling 143.6" in text
     assert "116.67" in text and "67.3" in text and "last" in text and "best" in text
 
 
-def test_results_are_not_overwritten_silently(tmp_path, capsys):
+def test_results_are_not_overwritten_silently(tmp_path, capsys, make_metadata, make_evaluation):
     first, second, third = (make_evaluation([level]) for level in (1.0, 2.0, 3.0))
     path = save_result(tmp_path, make_metadata(), "lpt", first)
     assert path == tmp_path / "maze2d-umaze" / "lpt" / "seed3.json"
@@ -124,7 +104,7 @@ def test_results_are_not_overwritten_silently(tmp_path, capsys):
     kept = [json.loads((path.parent / name).read_text())["last"]["mean"] for name in names]
     assert kept == [1.0, 2.0, 3.0]
     assert len(read_results(tmp_path)) == 1
-    with pytest.raises(FileExistsError, match=r"seed3\.json is there already"):
+    with pytest.raises(FileExistsError, match=r"seed3\.json already exists"):
         write_json({}, path)
 
 

@@ -6,16 +6,15 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from small_policies import Corridor, make_metadata
-from test_training import train
 
-from lpt.baselines import build_model, training_data
-from lpt.data import DatasetConfig, TrajectoryDataset
-from lpt.evaluation import evaluate
-from lpt.model import ModelConfig, Spaces
-from lpt.plan_space import plan_space_figure
-from lpt.policy import LPTPolicy
-from lpt.return_to_go import ReturnToGo, with_return_to_go
+from lpt.algorithms import find_algorithm
+from lpt.algorithms.return_to_go import ReturnToGo, with_return_to_go
+from lpt.config import DatasetConfig, ModelConfig
+from lpt.data import TrajectoryDataset
+from lpt.evaluation.policy import LPTPolicy
+from lpt.evaluation.rollout import evaluate
+from lpt.model.spaces import Spaces
+from lpt.reporting.plan_space import plan_space_figure
 
 SPACES = Spaces(observation_dim=5, action_dim=2, discrete=False)
 
@@ -34,7 +33,7 @@ def test_the_column_is_what_is_still_to_come():
     data = with_return_to_go(two_trajectories())
     np.testing.assert_array_equal(data.observations[:, :2], np.arange(10.0).reshape(5, 2))
     np.testing.assert_array_equal(data.observations[:, 2], [7, 6, 4, 7, -3])
-    assert data.obs_dim == 3 and not data.observations.flags.writeable
+    assert data.observation_dim == 3 and not data.observations.flags.writeable
 
 
 def test_held_returns_are_to_go_from_the_start():
@@ -53,7 +52,7 @@ def test_dropped_and_left_out_trajectories_leave_the_others_as_they_are():
     np.testing.assert_array_equal(best, [13, 7, 17, 9])
 
 
-def test_raw_returns_must_be_standardised():
+def test_raw_returns_must_be_standardized():
     with pytest.raises(ValueError, match=r"returns reach 70.*standardize_observations"):
         raw = replace(two_trajectories(standardize_observations=False), returns=np.array([70.0]))
         with_return_to_go(raw)
@@ -76,8 +75,8 @@ def test_data_and_rollout_agree_on_a_recorded_episode():
     np.testing.assert_allclose(np.stack(again), data.observations, rtol=1e-5, atol=1e-4)
 
 
-def test_the_wrapper_has_fitting_spaces_and_starts_anew_at_each_reset():
-    env = ReturnToGo(Corridor(), target=9.0)
+def test_the_wrapper_has_fitting_spaces_and_starts_anew_at_each_reset(corridor):
+    env = ReturnToGo(corridor(), target=9.0)
     assert env.observation_space.shape == (5,)
     for _ in range(2):
         assert env.reset(seed=1)[0][-1] == 9.0
@@ -88,11 +87,11 @@ def test_the_wrapper_has_fitting_spaces_and_starts_anew_at_each_reset():
         ReturnToGo(env.env, 1.0)
 
 
-def test_the_policy_does_what_earns_what_is_to_go(make_config, two_behaviours):
+def test_the_policy_does_what_earns_what_is_to_go(make_config, two_behaviors, train):
     """The players earn +1 and -1 and push up or down: the return-to-go tells what to push."""
-    config = make_config(algorithm="dt", steps=150, training={"average": 0, "learning_rate": 1e-2})
-    data = training_data("dt", two_behaviours)
-    model = train(config, data, 150).model.eval()
+    config = make_config(algorithm="dt", updates=50, training={"average": 0, "learning_rate": 2e-2})
+    data = find_algorithm("dt").training_data(two_behaviors)
+    model = train(config, data, 50).model.eval()
 
     def push(to_go: float) -> float:
         state = torch.tensor([[0.0, 0.0, (to_go - data.observation_mean[2])]])
@@ -106,8 +105,8 @@ def test_the_policy_does_what_earns_what_is_to_go(make_config, two_behaviours):
 
 
 @pytest.fixture(scope="module")
-def policy():
-    model = build_model("dt", ModelConfig(width=8, heads=2, layers=1, context=2), SPACES)
+def policy(make_metadata):
+    model = find_algorithm("dt").build(ModelConfig(width=8, heads=2, layers=1, context=2), SPACES)
     metadata = make_metadata(
         algorithm="dt", task="corridor", env_id=None, spaces=SPACES,
         observation_mean=(0.0,) * 5, observation_std=(1.0,) * 5,
@@ -115,24 +114,25 @@ def policy():
     return LPTPolicy(model, metadata)
 
 
-def test_ones_own_wrapper_is_not_wrapped_again(policy):
-    given = ReturnToGo(Corridor(), target=3.0)
+def test_ones_own_wrapper_is_not_wrapped_again(policy, corridor):
+    given = ReturnToGo(corridor(), target=3.0)
     result = evaluate(policy, lambda: given, episodes=1, target=6.0)
     assert given.target == 6.0 and result.target == 6.0
     assert result.weight == 1.0  # a baseline infers nothing, whatever planning.weight says
 
 
 def test_without_the_wrapper_the_policy_says_what_is_missing(policy):
-    with pytest.raises(ValueError, match=r"wrapped in lpt\.return_to_go\.ReturnToGo"):
+    with pytest.raises(ValueError, match=r"wrapped in lpt\.evaluation\.ReturnToGo"):
         policy.act(np.zeros(4, np.float32))
 
 
-def test_a_plan_space_gives_every_episode_its_own_target(policy, monkeypatch):
+def test_a_plan_space_gives_every_episode_its_own_target(policy, monkeypatch, corridor):
     targets = []
     monkeypatch.setattr(
-        "lpt.plan_space.environment_for",
-        lambda policy, env_id, target: targets.append(target) or ReturnToGo(Corridor(), target),
+        policy,
+        "environment",
+        lambda env_id, target: targets.append(target) or ReturnToGo(corridor(), target),
     )
-    monkeypatch.setattr("lpt.plan_space.maze_of", lambda env_id, **kwargs: None)
+    monkeypatch.setattr("lpt.reporting.plan_space.maze_of", lambda env_id, **kwargs: None)
     plan_space_figure(policy, [1.0, 2.0], per_target=2, env_id="Corridor-v0")
     assert targets == [1.0, 1.0, 2.0, 2.0]

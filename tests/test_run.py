@@ -4,33 +4,30 @@ import json
 
 import numpy as np
 import pytest
-from small_runs import flags, lpt_train, make_data
 
 from lpt.cli import data as lpt_data
 from lpt.cli.eval import main as lpt_eval
-from lpt.cli.train import parse
+from lpt.config.command_line import parse
 from lpt.data import read_file
-from lpt.evaluation import evaluate
-from lpt.plots import maze_of
-from lpt.policy import LPTPolicy
+from lpt.evaluation.policy import LPTPolicy
+from lpt.evaluation.rollout import evaluate
+from lpt.reporting.figures import maze_of
 
+pytestmark = pytest.mark.usefixtures("short_episodes")
 U_TURN = "#####/#OOG#/#O###/#OOO#/#####"
 
 
 @pytest.fixture(scope="module")
-def umaze(tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("data") / "umaze.hdf5", steps=3000)
-
-
-@pytest.fixture(scope="module")
-def finished(umaze, tmp_path_factory):
+def finished(short_episodes, umaze, flags, lpt_train, tmp_path_factory):
     out = tmp_path_factory.mktemp("finished") / "run"
-    assert lpt_train(flags(umaze, out, 3)) == 0
+    assert lpt_train([*flags(umaze, out, 3)]) == 0
     return out
 
 
 @pytest.mark.parametrize("kind", ["d4rl", "minari"])
-def test_data_of_a_maze_of_ones_own_are_evaluated_in_it(kind, tmp_path, monkeypatch, capsys):
+def test_data_of_a_maze_of_ones_own_are_evaluated_in_it(
+    kind, tmp_path, monkeypatch, capsys, flags, lpt_train
+):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     (tmp_path / "minari").mkdir()
     file = str(tmp_path / "own.hdf5") if kind == "d4rl" else "lpt/own-v0"
@@ -52,13 +49,17 @@ def test_data_of_a_maze_of_ones_own_are_evaluated_in_it(kind, tmp_path, monkeypa
         (["--evaluation.target", "nan"], "target=nan"),
     ],
 )
-def test_what_no_evaluation_could_use_is_refused_at_once(more, message, umaze, tmp_path, capsys):
+def test_what_no_evaluation_could_use_is_refused_at_once(
+    more, message, umaze, tmp_path, capsys, flags, lpt_train
+):
     assert lpt_train([*flags(umaze, tmp_path / "run", 3), *more]) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("algorithm", ["bc-10", "dt"])
-def test_a_baseline_with_data_of_its_own_runs_and_resumes(algorithm, umaze, tmp_path, capsys):
+def test_a_baseline_with_data_of_its_own_runs_and_resumes(
+    algorithm, umaze, tmp_path, capsys, flags, lpt_train
+):
     asked = [*flags(umaze, tmp_path / "run", 3), "--algorithm", algorithm]
     assert lpt_train([*asked, "--sampler.batch-trajectories", "30"]) == 0
     assert lpt_eval([str(tmp_path / "run"), "--target", "5", "--episodes", "2"]) == 0
@@ -69,7 +70,7 @@ def test_a_baseline_with_data_of_its_own_runs_and_resumes(algorithm, umaze, tmp_
     assert "resumed" in capsys.readouterr().out
 
 
-def test_discrete_data_where_continuous_are_configured(tmp_path, capsys):
+def test_discrete_data_where_continuous_are_configured(tmp_path, capsys, flags, lpt_train):
     file = tmp_path / "numbers.npz"
     steps = {"rewards": np.ones(40), "terminals": np.arange(40) % 4 == 3, "timeouts": np.zeros(40)}
     np.savez(file, observations=np.zeros((40, 4)), actions=np.arange(40) % 2, **steps)
@@ -78,25 +79,25 @@ def test_discrete_data_where_continuous_are_configured(tmp_path, capsys):
     assert "numbers.npz: field 'actions'" in error and "--model.likelihood categorical" in error
 
 
-def test_resume_refuses_settings_that_it_would_not_heed(finished, capsys):
-    assert lpt_train(["--resume", str(finished), "--steps", "9", "--model.width", "32"]) == 2
-    assert "leave out --model.width, --steps" in capsys.readouterr().err
-    assert parse(["--resume", str(finished), "--data", "there.npz"]).data == "there.npz"
+def test_resume_refuses_settings_that_it_would_not_heed(finished, capsys, lpt_train):
+    assert lpt_train(["--resume", str(finished), "--updates", "9", "--model.width", "32"]) == 2
+    assert "leave out --model.width, --updates" in capsys.readouterr().err
+    assert parse(["--resume", str(finished), "--source", "there.npz"]).source == "there.npz"
 
 
-def test_resume_finds_data_that_have_moved(umaze, tmp_path):
+def test_resume_finds_data_that_have_moved(umaze, tmp_path, flags, lpt_train):
     data, out, moved = tmp_path / "here.hdf5", tmp_path / "run", tmp_path / "there.hdf5"
     data.write_bytes(umaze.read_bytes())
     assert lpt_train([*flags(data, out, 3), "--device", "cpu"]) == 0
     data.rename(moved)
     assert lpt_train(["--resume", str(out)]) == 2
-    assert lpt_train(["--resume", str(out), "--data", str(moved)]) == 0
+    assert lpt_train(["--resume", str(out), "--source", str(moved)]) == 0
     stored = json.loads((out / "checkpoints" / "00000003" / "policy.json").read_text())["config"]
-    assert (stored["data"], stored["device"]) == (str(moved), "cpu")
+    assert (stored["source"], stored["device"]) == (str(moved), "cpu")
     assert read_file(moved).provenance.id == "maze2d-umaze"
 
 
-def test_resume_after_a_kill_within_a_line_of_the_curve(umaze, tmp_path):
+def test_resume_after_a_kill_within_a_line_of_the_curve(umaze, tmp_path, flags, lpt_train):
     out = tmp_path / "run"
     evaluating = ["--training.evaluate-every", "2", "--training.evaluate-episodes", "1"]
     assert lpt_train([*flags(umaze, out, 3), *evaluating]) == 0
@@ -108,7 +109,7 @@ def test_resume_after_a_kill_within_a_line_of_the_curve(umaze, tmp_path):
 
 
 def test_a_run_killed_before_its_first_checkpoint_is_not_said_to_be_resumable(
-    umaze, tmp_path, capsys
+    umaze, tmp_path, capsys, flags, lpt_train
 ):
     out = tmp_path / "run"
     out.mkdir()
@@ -118,7 +119,7 @@ def test_a_run_killed_before_its_first_checkpoint_is_not_said_to_be_resumable(
     assert "remove it" in error and "--resume" not in error
 
 
-def test_weight_one_is_lpt_only(umaze, tmp_path):
+def test_weight_one_is_lpt_only(umaze, tmp_path, flags, lpt_train):
     out = tmp_path / "run"
     assert lpt_train([*flags(umaze, out, 3), "--planning.weight", "1"]) == 0
     assert [p.name for p in (out / "results" / "maze2d-umaze").iterdir()] == ["lpt"]
@@ -128,12 +129,7 @@ def test_results_name_no_folder_of_this_machine(finished):
     (file,) = finished.glob("results/maze2d-umaze/lpt/seed*.json")
     text = file.read_text()
     assert str(finished.parent) not in text and '"/' not in text
-    assert json.loads(text)["config"]["data"] == "umaze.hdf5"
-
-
-def test_a_repeated_env_takes_the_preset_of_the_last():
-    config = parse(["--env", "maze2d-umaze", "--env=maze2d-large"])
-    assert (config.env, config.evaluation.target) == ("maze2d-large", 750.0)
+    assert json.loads(text)["config"]["source"] == "umaze.hdf5"
 
 
 def test_an_unknown_device_is_a_users_error(finished, capsys):
@@ -142,21 +138,21 @@ def test_an_unknown_device_is_a_users_error(finished, capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "word"),
+    ("settings", "word"),
     [
-        (["--steps", "0"], "at least one update"),
+        (["--updates", "0"], "at least one update"),
         (["--label", "../up"], "--label"),
         (["--training.log-every", "0"], "training.log_every"),
         (["--training.threads", "0"], "training.threads"),
         (["--training.history-dropout", "2"], "training.history_dropout"),
     ],
 )
-def test_settings_that_cannot_train_are_refused(flags, word, capsys, tmp_path):
+def test_settings_that_cannot_train_are_refused(settings, word, capsys, tmp_path):
     from lpt.cli.train import main
 
     out = tmp_path / "run"
     with pytest.raises(SystemExit) as stop:  # the parser's own refusal, with the field's name
-        main(["--env", "maze2d-umaze", "--out", str(out), *flags])
+        main(["--env", "maze2d-umaze", "--out", str(out), *settings])
     said = capsys.readouterr()
     assert stop.value.code == 2
     assert word in " ".join((said.out + said.err).split())

@@ -1,14 +1,14 @@
 """The Markdown tables are made from the result files and say what is in them."""
 
 import pytest
-from small_policies import UMAZE, make_metadata
-from test_report import make_evaluation
 
-from lpt.report import save_result
-from lpt.tables import markdown_table, read_results, summary_table
+from lpt.reporting.results import read_results, save_result
+from lpt.reporting.tables import markdown_table, summary_table
+
+UMAZE = "lpt_envs:lpt/Maze2D-umaze-v1"
 
 
-def test_table_is_made_from_the_files(tmp_path):
+def test_table_is_made_from_the_files(tmp_path, make_metadata, make_evaluation):
     for seed, level in enumerate((92.855, 161.86)):
         evaluation = make_evaluation([level - 10, level + 10])
         save_result(tmp_path, make_metadata(seed=seed), "lpt", evaluation, evaluation)
@@ -37,7 +37,9 @@ def test_unreadable_results_are_named(tmp_path):
         read_results(tmp_path)
 
 
-def test_summary_has_a_row_a_task_and_a_column_an_algorithm(tmp_path):
+def test_summary_has_a_row_a_task_and_a_column_an_algorithm(
+    tmp_path, make_metadata, make_evaluation
+):
     for seed, level in enumerate((92.855, 161.86)):
         save_result(tmp_path, make_metadata(seed=seed), "lpt", make_evaluation([level, level]))
     save_result(tmp_path, make_metadata(), "bc-10", make_evaluation([23.85]))
@@ -59,7 +61,9 @@ def test_summary_has_a_row_a_task_and_a_column_an_algorithm(tmp_path):
     assert summary_table(records, other).splitlines()[3].endswith("|  |  |")  # not these data
 
 
-def test_results_on_other_data_or_in_another_environment_are_not_averaged(tmp_path):
+def test_results_on_other_data_or_in_another_environment_are_not_averaged(
+    tmp_path, make_metadata, make_evaluation
+):
     runs = [("d4rl", UMAZE), ("regenerated", UMAZE), ("regenerated", "my:Maze-v0")]
     for seed, (source, env_id) in enumerate(runs):
         metadata = make_metadata(seed=seed, env_id=env_id, provenance={"source": source})
@@ -77,7 +81,7 @@ def test_results_on_other_data_or_in_another_environment_are_not_averaged(tmp_pa
     assert len(summary_table(records).splitlines()) == 5
 
 
-def test_scores_in_v5_stand_in_a_table_of_their_own(tmp_path):
+def test_scores_in_v5_stand_in_a_table_of_their_own(tmp_path, make_metadata, make_evaluation):
     for env_id in ("Hopper-v4", "Hopper-v5"):
         evaluation = make_evaluation([3234.3], task="hopper-medium", env_id=env_id)
         metadata = make_metadata(task="hopper-medium", env_id=env_id)

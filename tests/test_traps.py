@@ -1,6 +1,6 @@
 """Each trap of the public code is a test here, by its number in the design document.
 
-Those of the policy and of vectorised rollouts are in ``test_policy.py`` and ``test_evaluation.py``;
+Those of the policy and of vectorized rollouts are in `test_policy.py` and `test_evaluation.py`;
 here are the model, the posterior and learning.
 """
 
@@ -8,33 +8,34 @@ import numpy as np
 import pytest
 import torch
 
-from lpt.attention import BandedSelfAttention
-from lpt.chains import Chains
-from lpt.cli.train import parse
-from lpt.config import preset
-from lpt.data import SamplerConfig, TrajectoryDataset, TrajectorySampler
-from lpt.planning import PlanningConfig, plan
-from lpt.posterior import DEFAULT_STEPS, PERSISTENT
-from lpt.training import Trainer
+from lpt.algorithms.latent_plan import ENGINES
+from lpt.config import PlanningConfig, SamplerConfig, preset
+from lpt.config.command_line import parse_config
+from lpt.data import TrajectoryDataset, TrajectorySampler
+from lpt.inference.chains import Chains
+from lpt.inference.planning import infer_plans
+from lpt.model.attention import BandedSelfAttention
+from lpt.training.trainer import Trainer
 
 CPU = torch.device("cpu")
-ENGINES = sorted(DEFAULT_STEPS)
+PERSISTENT = ["langevin", "preconditioned"]
 
 
 def noise(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def record_energies(trainer):
-    """Keep the energy and plan of every inference that ``trainer`` makes."""
-    seen, sample = [], trainer.posterior.sample
+def record_inference(trainer):
+    """Keep the evidence and plan of every inference that `trainer` makes."""
+    engine = trainer.inference.engine
+    seen, infer = [], engine.infer
 
-    def recording(energy, *arguments):
-        result = sample(energy, *arguments)
-        seen.append((energy, arguments, result.z0.detach().clone()))
+    def recording(evidence, noise):
+        result = infer(evidence, noise)
+        seen.append((evidence, result.z0.detach().clone()))
         return result
 
-    trainer.posterior.sample = recording
+    engine.infer = recording
     return seen
 
 
@@ -62,29 +63,30 @@ def test_trap_01_token_t_never_sees_its_own_action(make_model, dataset):
 @pytest.mark.parametrize("segments", [0, 3])
 def test_trap_01_chain_and_loss_are_the_same_log_joint(make_config, dataset, engine, segments):
     """At the chain's end, its energy is the loss's two terms and the prior, in the same nats."""
-    trainer = Trainer(make_config(inference=engine, sampler={"segments": segments}), dataset, CPU)
-    seen = record_energies(trainer)
+    trainer = Trainer(make_config(engine=engine, sampler={"segments": segments}), dataset, CPU)
+    seen = record_inference(trainer)
     weight = trainer.config.posterior.weight_at(0)
     model = {k: v.clone() for k, v in trainer.model.state_dict().items()}
     scalars = trainer.update()
-    (energy, arguments, z0), *_ = seen
-    assert arguments[3] == weight < 1
+    (evidence, z0), *_ = seen
+    assert evidence.prior_weight == weight < 1
     trainer.model.load_state_dict(model)  # the parameters that the chain saw
     with torch.no_grad():
-        likelihood = weight * (energy(z0) + trainer.model.log_prior(z0))
+        likelihood = weight * (evidence.energy(z0) + trainer.model.log_prior(z0))
     want = float(scalars["loss/actions"]) / trainer.scale + float(scalars["loss/return"])
     assert float(likelihood.mean()) == pytest.approx(want, rel=1e-4)
 
 
-@pytest.mark.parametrize("engine", ["langevin", "preconditioned"])
+@pytest.mark.parametrize("engine", PERSISTENT)
 def test_trap_02_chains_are_indexed_by_trajectory_number(make_config, dataset, engine):
-    trainer = Trainer(make_config(inference=engine), dataset, CPU)
-    seen = record_energies(trainer)
-    before = trainer.posterior.chains.states.clone()
+    trainer = Trainer(make_config(engine=engine), dataset, CPU)
+    seen = record_inference(trainer)
+    before = trainer.inference.engine.chains.states.clone()
     trainer.update()
-    _, (index, *_), z0 = seen[0]
+    (evidence, z0), *_ = seen
+    index = evidence.index
     assert sorted(index.tolist()) != list(range(8))  # numbers in the data set, not batch places
-    after = trainer.posterior.chains.states
+    after = trainer.inference.engine.chains.states
     moved = (after != before).flatten(1).any(1).nonzero().flatten()
     assert moved.tolist() == sorted(index.tolist())
     assert torch.equal(after[index], z0)
@@ -92,24 +94,25 @@ def test_trap_02_chains_are_indexed_by_trajectory_number(make_config, dataset, e
 
 @pytest.mark.parametrize("engine", PERSISTENT)
 def test_trap_03_chains_are_in_the_state_and_restored(make_config, dataset, engine):
-    config = make_config(inference=engine)
+    config = make_config(engine=engine)
     trainer = Trainer(config, dataset, CPU)
     for _ in range(3):
         trainer.update()
     tensors, values = trainer.state()
-    states = trainer.posterior.chains.states.clone()
-    fresh = Trainer(make_config(inference=engine, seed=9), dataset, CPU)
-    assert not torch.equal(fresh.posterior.chains.states, states)
+    states = trainer.inference.engine.chains.states.clone()
+    fresh = Trainer(make_config(engine=engine, seed=9), dataset, CPU)
+    chains = fresh.inference.engine.chains
+    assert not torch.equal(chains.states, states)
     fresh.load_state(tensors, values)
-    assert torch.equal(fresh.posterior.chains.states, states)
-    assert torch.equal(fresh.posterior.chains.visits, trainer.posterior.chains.visits)
+    assert torch.equal(chains.states, states)
+    assert torch.equal(chains.visits, trainer.inference.engine.chains.visits)
 
 
 @pytest.mark.parametrize("method", ["langevin", "variational"])
 def test_trap_04_planning_leaves_an_evaluated_model_without_dropout(make_model, method):
     model = make_model(dropout=0.5).eval()
     config = PlanningConfig(method=method, steps=3)
-    z = plan(model, torch.zeros(2), config, torch.Generator().manual_seed(0)).z
+    z = infer_plans(model, torch.zeros(2), config, torch.Generator().manual_seed(0)).z
     assert not any(module.training for module in model.modules())
     with torch.no_grad():
         outputs = []
@@ -121,7 +124,7 @@ def test_trap_04_planning_leaves_an_evaluated_model_without_dropout(make_model, 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_trap_04_chains_run_without_dropout_and_learning_with_it(make_config, dataset, engine):
-    trainer = Trainer(make_config(inference=engine, model={"dropout": 0.5}), dataset, CPU)
+    trainer = Trainer(make_config(engine=engine, model={"dropout": 0.5}), dataset, CPU)
     modes, likelihood = [], trainer._log_likelihood
 
     def recording(z0, batch):
@@ -227,13 +230,13 @@ def test_trap_09_the_seed_seeds_training(make_config, dataset):
 
 def test_trap_09_command_line_flags_beat_presets():
     own = preset("maze2d-umaze")
-    flags = ["--seed", "7", "--steps", "123", "--model.width", "96", "--evaluation.target", "1.5"]
-    config = parse(["--env", "maze2d-umaze", *flags, "--training.learning-rate", "3e-5"])
-    assert (config.seed, config.steps, config.model.width) == (7, 123, 96)
+    flags = ["--seed", "7", "--updates", "123", "--model.width", "96", "--evaluation.target", "1.5"]
+    config = parse_config(["--env", "maze2d-umaze", *flags, "--training.learning-rate", "3e-5"])
+    assert (config.seed, config.updates, config.model.width) == (7, 123, 96)
     assert config.evaluation.target == 1.5 and config.training.learning_rate == 3e-5
-    assert (own.steps, own.model.width) != (123, 96) and own.evaluation.target != 1.5
+    assert (own.updates, own.model.width) != (123, 96) and own.evaluation.target != 1.5
     assert config.model.layers == own.model.layers  # what is not named stays the preset's
-    assert config.dataset == own.dataset and config.env == "maze2d-umaze"
+    assert config.dataset == own.dataset and config.task == "maze2d-umaze"
 
 
 def test_trap_10_a_step_costs_the_same_at_any_age_and_episodes_run_as_one_batch(make_model):
@@ -264,7 +267,7 @@ DEVICES = [
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_trap_11_everything_runs_on_the_device_asked_for(make_config, dataset, engine, device):
-    trainer = Trainer(make_config(inference=engine), dataset, torch.device(device))
+    trainer = Trainer(make_config(engine=engine), dataset, torch.device(device))
     trainer.update()
     trainer.diagnose()
     tensors, values = trainer.state()
@@ -272,7 +275,7 @@ def test_trap_11_everything_runs_on_the_device_asked_for(make_config, dataset, e
     assert np.isfinite(float(trainer.update()["loss/total"]))
     generator = torch.Generator(device).manual_seed(0)
     targets = torch.ones(3, device=device)
-    z = plan(trainer.policy_model.eval(), targets, PlanningConfig(steps=3), generator).z
+    z = infer_plans(trainer.policy_model.eval(), targets, PlanningConfig(steps=3), generator).z
     cache = trainer.policy_model.begin(z)
     states = torch.zeros(3, 3, device=device)
     action = trainer.policy_model.step(cache, states, torch.zeros(3, 2, device=device)).mode()
@@ -281,7 +284,7 @@ def test_trap_11_everything_runs_on_the_device_asked_for(make_config, dataset, e
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_trap_11_statistics_come_from_the_data(make_config, dataset, engine):
-    """The same data in other units (millimetres, Kelvin, cents) train alike."""
+    """The same data in other units (millimeters, Kelvin, cents) train alike."""
     other = TrajectoryDataset.from_offsets(
         dataset.observations * [1000, 1, -2] + [0, 273, 5],
         dataset.actions,
@@ -290,12 +293,12 @@ def test_trap_11_statistics_come_from_the_data(make_config, dataset, engine):
     )
     losses = []
     for data in (dataset, other):
-        trainer = Trainer(make_config(inference=engine), data, CPU)
+        trainer = Trainer(make_config(engine=engine), data, CPU)
         if data is other:
             # A unit turned round (the -2) turns one column of each input layer round, no more.
             with torch.no_grad():
                 trainer.model.generator.state.weight[:, 2] *= -1
-                if trainer.posterior.proposal is not None:
-                    trainer.posterior.proposal.embed.weight[:, 2] *= -1
+                if engine == "amortized":
+                    trainer.inference.engine.proposal.embed.weight[:, 2] *= -1
         losses.append(float(trainer.update()["loss/total"]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)

@@ -9,13 +9,12 @@ import mujoco
 import numpy as np
 import pytest
 import torch
-from small_policies import make_metadata
 
-from lpt.evaluation import make_environment
-from lpt.model import LatentPlanTransformer, ModelConfig, Spaces
-from lpt.planning import PlanningConfig
-from lpt.policy import LPTPolicy
-from lpt.video import _follow, choose_renderer, record_video
+from lpt.config import ModelConfig, PlanningConfig
+from lpt.evaluation.environments import make_environment
+from lpt.evaluation.policy import LPTPolicy
+from lpt.evaluation.video import _follow, choose_renderer, record_video
+from lpt.model import LatentPlanTransformer, Spaces
 
 FIND_LIBRARY = ctypes.util.find_library
 
@@ -35,13 +34,14 @@ def hide(monkeypatch, *libraries):
 
 
 def read_frames(path):
-    """``[frames, 480, 480, 3]``; imageio's own reader leaves ffmpeg's pipes open."""
+    """`[frames, 480, 480, 3]`; imageio's own reader leaves ffmpeg's pipes open."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "rawvideo"]
     raw = subprocess.run([*command, "-pix_fmt", "rgb24", "-"], capture_output=True, check=True)
     return np.frombuffer(raw.stdout, np.uint8).reshape(-1, 480, 480, 3)
 
 
-def hopper_policy():
+@pytest.fixture
+def hopper_policy(make_metadata):
     """Untrained; Hopper falls over within some thirty steps."""
     torch.manual_seed(0)
     spaces = Spaces(observation_dim=11, action_dim=3, discrete=False)
@@ -56,11 +56,11 @@ def hopper_policy():
     return LPTPolicy(model, metadata, PlanningConfig(steps=2))
 
 
-def test_a_mujoco_film_without_a_display(headless, tmp_path):
+def test_a_mujoco_film_without_a_display(headless, tmp_path, hopper_policy):
     if not choose_renderer():
         pytest.skip("neither EGL nor OSMesa works here")
     path = tmp_path / "films" / "hopper.mp4"
-    returns = record_video(hopper_policy(), path, max_frames=12)
+    returns = record_video(hopper_policy, path, max_frames=12)
     frames = read_frames(path)
     assert len(returns) == 1 and 6 < len(frames) <= 12
     assert all(frame.std() > 10 for frame in frames)
@@ -71,7 +71,7 @@ def test_a_mujoco_film_without_a_display(headless, tmp_path):
 
 @pytest.mark.parametrize("env_id", ["Hopper-v4", "HalfCheetah-v4"])
 def test_the_camera_follows_the_robot(env_id, headless):
-    """Fifty metres on, the robot is still in the picture."""
+    """Fifty meters on, the robot is still in the picture."""
     if not choose_renderer():
         pytest.skip("neither EGL nor OSMesa works here")
     env = make_environment(env_id, render_mode="rgb_array")
@@ -105,9 +105,11 @@ def test_a_display_is_left_to_mujoco(headless, monkeypatch):
     assert not os.environ["MUJOCO_GL"]
 
 
-def test_without_any_library_it_says_what_to_install(headless, monkeypatch, tmp_path):
+def test_without_any_library_it_says_what_to_install(
+    headless, monkeypatch, tmp_path, hopper_policy
+):
     hide(monkeypatch, "EGL", "OSMesa")
     path = tmp_path / "hopper.mp4"
     with pytest.raises(ValueError, match=r"Hopper-v4 cannot be .* apt-get install libegl1"):
-        record_video(hopper_policy(), path)
+        record_video(hopper_policy, path)
     assert not path.exists()

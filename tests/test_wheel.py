@@ -14,7 +14,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from small_runs import SIZES
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,21 +54,36 @@ def clean(wheel, tmp_path_factory) -> Path:
 
 def test_the_wheel_holds_the_packages_and_presets_only(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"lpt/configs/maze2d.yaml", "lpt_envs/__init__.py", "lpt/cli/train.py"} <= set(names)
+    wanted = {
+        "lpt/configs/maze2d.yaml",
+        "lpt_envs/__init__.py",
+        "lpt/cli/report.py",
+        "lpt/py.typed",
+    }
+    assert wanted <= set(names)
     tops = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"lpt", "lpt_envs"}
 
 
-def test_it_trains_a_short_run_with_its_own_presets(clean):
+def test_it_trains_a_short_run_with_its_own_presets(clean, sizes):
     where = "import lpt, lpt_envs, lpt.config as c; print(lpt.__file__, lpt_envs.__file__, "
     where += "c.preset_folder())"
     scripts = clean / "venv" / "bin"
     for place in run(scripts / "python", "-c", where, cwd=clean).split():
         assert place.startswith(str(clean))
-    run(scripts / "lpt-data", "make", "maze2d-umaze", "--steps", 5000, "--out", "u.hdf5", cwd=clean)
-    task = ["--env", "maze2d-umaze", "--data", "u.hdf5", "--steps", 10, *SIZES]
+    run(
+        scripts / "lpt-data",
+        "make",
+        "maze2d-umaze",
+        "--steps",
+        5000,
+        "--out",
+        "u.hdf5",
+        cwd=clean,
+    )
+    task = ["--env", "maze2d-umaze", "--source", "u.hdf5", "--updates", 10, *sizes]
     assert "ceiling" in run(scripts / "lpt-train", *task, cwd=clean)
-    trained = clean / "runs" / "maze2d-umaze" / "amortised-seed0"
+    trained = clean / "runs" / "maze2d-umaze" / "amortized-seed0"
     assert "target: 290" in (trained / "config.yaml").read_text()  # the preset's
     run(scripts / "lpt-eval", trained, "--episodes", 1, "--plot", "paths.png", cwd=clean)
     assert (clean / "paths.png").stat().st_size > 1000

@@ -13,7 +13,7 @@ other import:
 
 import gymnasium
 
-from lpt_envs.mazes import DEFAULT_HORIZON, MAZES, horizon_of
+from lpt_envs.maze2d.mazes import DEFAULT_HORIZON, MAZES, horizon_of
 
 
 def _register_maze2d() -> None:

@@ -13,10 +13,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from lpt.bench.machine import matrix_peak, seconds_per_call, summary, synchronise
+from lpt.bench.machine import matrix_peak, seconds_per_call, summary
 from lpt.bench.measurements import Amounts
-from lpt.run import Run
-from lpt.training import Trainer
+from lpt.machine.device import synchronize
+from lpt.training.run import Run
+from lpt.training.trainer import Trainer
 
 
 def split_update(trainer: Trainer, amounts: Amounts) -> dict[str, Any]:
@@ -25,13 +26,13 @@ def split_update(trainer: Trainer, amounts: Amounts) -> dict[str, Any]:
     `data` draws the batch, `posterior` infers plans (a proposal's backward pass is learning's),
     `learning` is everything else.
     """
-    engine = trainer.posterior
+    inference = trainer.inference if trainer.inference.engine else None
     parts: dict[str, list[float]] = {"data": [], "posterior": [], "learning": []}
     for _ in range(amounts.repeats):
         data: list[float] = []
         inferring: list[float] = []
         with _clocked(trainer.sampler, "next", trainer.device, data):
-            with _clocked(engine, "sample", trainer.device, inferring):
+            with _clocked(inference, "infer", trainer.device, inferring):
                 whole = seconds_per_call(trainer.update, trainer.device, amounts.seconds)
         updates = len(data)
         parts["data"].append(1000 * sum(data) / updates)
@@ -42,17 +43,17 @@ def split_update(trainer: Trainer, amounts: Amounts) -> dict[str, Any]:
 
 @contextmanager
 def _clocked(owner: Any, name: str, device: torch.device, seconds: list[float]) -> Iterator[None]:
-    """Adds the seconds of each call of a method to a list; nothing for an owner of None."""
+    """Add the seconds of each call of a method to a list; nothing for an owner of None."""
     if owner is None:
         yield
         return
     method = getattr(owner, name)
 
     def timed(*arguments: Any) -> Any:
-        synchronise(device)
+        synchronize(device)
         began = time.perf_counter()
         result = method(*arguments)
-        synchronise(device)
+        synchronize(device)
         seconds.append(time.perf_counter() - began)
         return result
 
@@ -67,7 +68,7 @@ class _MatrixWork(TorchDispatchMode):
     """Counts by PyTorch's formulas; its FlopCounterMode breaks on autograd.grad of a leaf."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
 
     def __torch_dispatch__(
@@ -81,7 +82,7 @@ class _MatrixWork(TorchDispatchMode):
 
 
 def count_flops(run: Run, update_ms: float, amounts: Amounts) -> dict[str, Any]:
-    """Counts an update's matrix work and measures what this machine can do in its precision.
+    """Count an update's matrix work and measures what this machine can do in its precision.
 
     Args:
         run: whose configuration and data an update of a new trainer is counted with.

@@ -29,11 +29,10 @@ import gymnasium
 import numpy as np
 import torch
 
-from lpt.bench.machine import synchronise
 from lpt.bench.problem import Shapes, Trajectories
-from lpt.evaluation import environment_for, make_environment
-from lpt.policy import PolicyState
-from lpt.run import Run
+from lpt.evaluation.policy import PolicyState
+from lpt.machine.device import synchronize
+from lpt.training.run import Run
 
 FUNCTIONS = ("build", "train_step", "plan", "reset", "act")
 """What an adapter may define; `build` it must."""
@@ -48,19 +47,19 @@ class Contender(Protocol):
         """Whether it has this one of `train_step`, `plan` and `act`."""
 
     def train_step(self) -> Any:
-        """Makes one update; returns the number of transitions scored (or a tensor of it)."""
+        """Make one update; returns the number of transitions scored (or a tensor of it)."""
 
     def plan(self, n: int) -> None:
-        """Makes `n` plans, to the end."""
+        """Make `n` plans, to the end."""
 
     def reset(self, n: int) -> None:
-        """Begins `n` episodes; plans for them if it plans."""
+        """Begin `n` episodes; plans for them if it plans."""
 
     def act(self, observations: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Returns actions of `n` episodes, of which those in `starts` `[n]` begin anew."""
+        """Return actions of `n` episodes, of which those in `starts` `[n]` begin anew."""
 
     def environment(self) -> gymnasium.Env:
-        """Returns a new environment of the preset, as this implementation sees it."""
+        """Return a new environment of the preset, as this implementation sees it."""
 
 
 class Toolkit:
@@ -69,44 +68,44 @@ class Toolkit:
     name = "lpt"
 
     def __init__(self, run: Run) -> None:
-        """Wraps a run; its policy has the averaged weights, which training goes on changing."""
+        """Wrap a run; its policy has the averaged weights, which training goes on changing."""
         self.run, self.trainer, self.device = run, run.trainer, run.trainer.device
         self.policy = run.policy()
         self._state: PolicyState | None = None
 
     def can(self, function: str) -> bool:
         """Everything, but a baseline's prompt is no plan."""
-        return function != "plan" or self.run.config.algorithm == "lpt"
+        return function != "plan" or self.policy.algorithm.infers_plans
 
     def train_step(self) -> Any:
-        """Makes one update, its data included; counts the steps with a weight above 0."""
+        """Make one update, its data included; counts the steps with a weight above 0."""
         return self.trainer.update()["data/transitions"]
 
     def plan(self, n: int) -> None:
-        """Plans as the preset does, for its target."""
+        """Plan as the preset does, for its target."""
         self.policy.plan(n=n)
-        synchronise(self.device)
+        synchronize(self.device)
 
     def reset(self, n: int) -> None:
-        """Begins `n` episodes with a plan each."""
+        """Begin `n` episodes with a plan each."""
         self._state = self.policy.begin(self.policy.plan(n=n).z)
 
     def act(self, observations: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Returns the most likely actions."""
+        """Return the most likely actions."""
+        actions: np.ndarray
         actions, self._state = self.policy.predict(observations, self._state, starts)
         return actions
 
     def environment(self) -> gymnasium.Env:
-        """Returns the environment with the observations the policy was trained on."""
-        assert self.run.env_id is not None
-        return environment_for(self.policy, self.run.env_id)
+        """Return the environment with the observations the policy was trained on."""
+        return self.policy.environment()
 
 
 class Adapter:
     """Another implementation, behind the functions of a Python file."""
 
     def __init__(self, path: Path, shapes: Shapes, make_env: Callable[[], gymnasium.Env]) -> None:
-        """Loads the file, which runs it, and builds.
+        """Load the file, which runs it, and builds.
 
         Args:
             path: the Python file.
@@ -128,7 +127,7 @@ class Adapter:
         self._batches: Iterator[Trajectories] = iter(())
 
     def try_out(self, batches: list[Trajectories]) -> None:
-        """Calls every function once, before any long work; keeps the batches for training.
+        """Call every function once, before any long work; keeps the batches for training.
 
         Raises:
             ValueError: a function raises or returns what it should not; names it.
@@ -153,7 +152,7 @@ class Adapter:
         return callable(getattr(self._module, function, None))
 
     def train_step(self) -> int:
-        """Makes one update on the next batch; returns the adapter's own count."""
+        """Make one update on the next batch; returns the adapter's own count."""
         count = self._call("train_step", self._built, next(self._batches))
         if not isinstance(count, int | np.integer) or count < 1:
             raise ValueError(
@@ -163,17 +162,17 @@ class Adapter:
         return int(count)
 
     def plan(self, n: int) -> None:
-        """Makes `n` plans."""
+        """Make `n` plans."""
         self._call("plan", self._built, n)
-        synchronise(self.shapes.device)
+        synchronize(self.shapes.device)
 
     def reset(self, n: int) -> None:
-        """Tells that `n` episodes begin, if the adapter wants to know."""
+        """Tell that `n` episodes begin, if the adapter wants to know."""
         if self.can("reset"):
             self._call("reset", self._built, n)
 
     def act(self, observations: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
-        """Returns the adapter's actions as a numpy array."""
+        """Return the adapter's actions as a numpy array."""
         actions = self._call("act", self._built, observations)
         return actions.detach().cpu().numpy() if isinstance(actions, torch.Tensor) else actions
 
@@ -184,13 +183,8 @@ class Adapter:
             raise ValueError(_blame(self.path, function, error)) from error
 
 
-def environment_maker(env_id: str, **kwargs: Any) -> Callable[[], gymnasium.Env]:
-    """Returns a function that makes the environment, as `gymnasium.make` would."""
-    return lambda: make_environment(env_id, **kwargs)
-
-
 def find_adapter(name: str) -> Path:
-    """Returns the file of `my_adapter.py`, or of a shipped adapter such as decision-transformer.
+    """Return the file of `my_adapter.py`, or of a shipped adapter such as decision-transformer.
 
     Raises:
         FileNotFoundError: there is none; lists the shipped ones.

@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from lpt.acceleration import Precision
+from lpt.config import Precision
 
 
-def synchronise(device: torch.device) -> None:
-    """Waits until the device has done what it was asked for; a CPU always has."""
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was asked for; a CPU always has."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -28,26 +28,26 @@ def synchronise(device: torch.device) -> None:
 def seconds_per_call(
     function: Callable[[], Any], device: torch.device, at_least: float = 0.0
 ) -> float:
-    """Returns seconds a call, averaged over at least one call and `at_least` seconds."""
-    synchronise(device)
+    """Return seconds a call, averaged over at least one call and `at_least` seconds."""
+    synchronize(device)
     began, calls, took = time.perf_counter(), 0, 0.0
     while calls == 0 or took < at_least:
         function()
         calls += 1
         took = time.perf_counter() - began
-    synchronise(device)
+    synchronize(device)
     return (time.perf_counter() - began) / calls
 
 
 def summary(values: Iterable[float]) -> dict[str, Any]:
-    """Returns `median`, `low`, `high` (the spread) and all `values` of repeats."""
+    """Return `median`, `low`, `high` (the spread) and all `values` of repeats."""
     values = [float(value) for value in values]
     ends = {"low": min(values), "high": max(values)}
     return {"median": statistics.median(values), **ends, "values": values}
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Returns device, processor, cores, threads, and how busy the machine was (load average)."""
+    """Return device, processor, cores, threads, and how busy the machine was (load average)."""
     cuda = device.type == "cuda"
     return {
         "device": str(device),
@@ -63,7 +63,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
 def matrix_peak(
     precision: Precision, device: torch.device, repeats: int, at_least: float
 ) -> dict[str, Any]:
-    """Measures square matrix products in the run's precision and threads; the fastest size counts.
+    """Measure square matrix products in the run's precision and threads; the fastest size counts.
 
     Returns:
         `flops` (a second, the summary of repeats), `size` and `precision`.
@@ -86,7 +86,7 @@ def matrix_peak(
 
 
 def peak_memory(device: torch.device) -> dict[str, float | None]:
-    """Returns the most memory this process has held so far, MiB: resident, and on a CUDA device."""
+    """Return the most memory this process has held so far, MiB: resident, and on a CUDA device."""
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     cuda = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
@@ -97,7 +97,7 @@ def peak_memory(device: torch.device) -> dict[str, float | None]:
 
 
 def _cpu_name() -> str:
-    """The processor's name, as the kernel has it where there is `/proc`."""
+    """Return the processor's name, as the kernel has it where there is `/proc`."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

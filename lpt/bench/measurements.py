@@ -21,24 +21,21 @@ Measured = TypeVar("Measured")
 
 @dataclass(frozen=True, kw_only=True)
 class Amounts:
-    """How much is measured.
-
-    Attributes:
-        repeats: repeats of every measurement, after one for warming up; median and range are given.
-        seconds: least seconds that a repeat of training, planning or a matrix product takes.
-        rows: steps of the random data, which are written as HDF5 and loaded.
-        episodes: episodes side by side, in rollouts and in planning (beside a single plan).
-        rollout_steps: steps of each episode in a repeat; an episode that ends begins anew.
-    """
+    """How much is measured."""
 
     repeats: int = 5
+    """Repeats of every measurement, after one for warming up; median and range are given."""
     seconds: float = 2.0
+    """Least seconds that a repeat of training, planning or a matrix product takes."""
     rows: int = 1_000_000
+    """Steps of the random data, which are written as HDF5 and loaded."""
     episodes: int = 50
+    """Episodes side by side, in rollouts and in planning (beside a single plan)."""
     rollout_steps: int = 100
+    """Steps of each episode in a repeat; an episode that ends begins anew."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for amounts that measure nothing."""
+        """Raise ValueError for amounts that measure nothing."""
         for name in ("repeats", "rows", "episodes", "rollout_steps"):
             if getattr(self, name) < 1:
                 flag = name.replace("_", "-")
@@ -62,11 +59,11 @@ def interleaved(
 
 def measure_loading(config: Config, amounts: Amounts) -> dict[str, Any]:
     """Seconds to load the whole file, read from the operating system's cache."""
-    discrete = config.model.likelihood == "categorical"
+    discrete = config.model.discrete
     seconds = []
     for _ in range(amounts.repeats + 1):
         began = time.perf_counter()
-        data = load(config.env, config.dataset, config.data, discrete=discrete, log=None)
+        data = load(config.task, config.dataset, config.source, discrete=discrete, log=None)
         seconds.append(time.perf_counter() - began)
         steps = data.num_steps
     return {"seconds": summary(seconds[1:]), "steps": steps, "format": "hdf5 (gzip)"}
@@ -140,7 +137,7 @@ def measure_rollouts(
 def roll(
     contender: Contender, environments: Sequence[gymnasium.Env], steps: int
 ) -> tuple[float, float]:
-    """Steps all environments side by side; one whose episode ends is reset and goes on.
+    """Step all environments side by side; one whose episode ends is reset and goes on.
 
     Args:
         contender: who acts; planning and the first reset are outside the clock.

@@ -16,58 +16,52 @@ from lpt.data import find_task
 
 @dataclass(frozen=True, kw_only=True)
 class Shapes:
-    """Sizes of one problem; what an adapter's `build` is given.
-
-    Attributes:
-        task: name of the preset.
-        observation_dim: entries of an observation.
-        action_dim: entries of a continuous action, or number of discrete actions.
-        discrete: whether actions are numbers.
-        horizon: steps of every trajectory.
-        trajectories: B, trajectories of a batch.
-        segments: M, segments that this toolkit reads of each in an update; 0: it reads them whole.
-        segment_steps: c, steps scored of each segment.
-        context: steps of history that an action may depend on here.
-        layers: Transformer blocks of the model here.
-        heads: its attention heads.
-        width: its width.
-        device: where to compute.
-    """
+    """Sizes of one problem; what an adapter's `build` is given."""
 
     task: str
+    """Name of the preset."""
     observation_dim: int
+    """Entries of an observation."""
     action_dim: int
+    """Entries of a continuous action, or number of discrete actions."""
     discrete: bool
+    """Whether actions are numbers."""
     horizon: int
+    """Steps of every trajectory."""
     trajectories: int
+    """B, trajectories of a batch."""
     segments: int
+    """M, segments that this toolkit reads of each in an update; 0: it reads them whole."""
     segment_steps: int
+    """C, steps scored of each segment."""
     context: int
+    """Steps of history that an action may depend on here."""
     layers: int
+    """Transformer blocks of the model here."""
     heads: int
+    """Its attention heads."""
     width: int
+    """Its width."""
     device: torch.device
+    """Where to compute."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trajectories:
-    """B whole trajectories on the device, T = horizon; what an adapter's `train_step` is given.
-
-    Attributes:
-        observations: `[B, T, obs]` float32.
-        actions: `[B, T, act]` float32 in [-1, 1], or `[B, T]` int64.
-        rewards: `[B, T]` float32.
-        returns_to_go: `[B, T]` float32, rewards from each step on; at step 0 the return.
-    """
+    """B whole trajectories on the device, T = horizon; what an adapter's `train_step` is given."""
 
     observations: Tensor
+    """`[B, T, obs]` float32."""
     actions: Tensor
+    """`[B, T, act]` float32 in [-1, 1], or `[B, T]` int64."""
     rewards: Tensor
+    """`[B, T]` float32."""
     returns_to_go: Tensor
+    """`[B, T]` float32, rewards from each step on; at step 0 the return."""
 
 
 def shapes_of(config: Config, env: gymnasium.Env, device: torch.device) -> Shapes:
-    """Returns the shapes of a run's configuration in its environment.
+    """Return the shapes of a run's configuration in its environment.
 
     Raises:
         ValueError: observations are no vector, or actions neither a vector nor numbers.
@@ -75,13 +69,13 @@ def shapes_of(config: Config, env: gymnasium.Env, device: torch.device) -> Shape
     observation, action = env.observation_space, env.action_space
     if not isinstance(observation, Box) or not isinstance(action, Box | Discrete):
         raise ValueError(
-            f"{config.env} has observations {observation} and actions {action}; expected a vector, "
-            "and a vector or numbers: give another --preset or --env-id"
+            f"{config.task} has observations {observation} and actions {action}; expected a "
+            "vector, and a vector or numbers: give another --preset or --env-id"
         )
-    task, discrete = find_task(config.env), isinstance(action, Discrete)
+    task, discrete = find_task(config.task), isinstance(action, Discrete)
     horizon = config.dataset.horizon or (task.horizon if task else 1000)
     return Shapes(
-        task=config.env,
+        task=config.task,
         observation_dim=observation.shape[0],
         action_dim=int(action.n) if isinstance(action, Discrete) else action.shape[0],
         discrete=discrete,
@@ -98,7 +92,7 @@ def shapes_of(config: Config, env: gymnasium.Env, device: torch.device) -> Shape
 
 
 def random_steps(shapes: Shapes, rows: int) -> dict[str, np.ndarray]:
-    """Returns random data under D4RL's keys: whole trajectories of `horizon` steps, seed 0.
+    """Return random data under D4RL's keys: whole trajectories of `horizon` steps, seed 0.
 
     Args:
         shapes: of the problem.
@@ -131,7 +125,7 @@ def random_steps(shapes: Shapes, rows: int) -> dict[str, np.ndarray]:
 
 
 def draw_trajectories(shapes: Shapes, steps: dict[str, np.ndarray], seed: int) -> Trajectories:
-    """Returns a batch of different trajectories of `random_steps`, on the device."""
+    """Return a batch of different trajectories of `random_steps`, on the device."""
     count = len(steps["rewards"]) // shapes.horizon
     index = np.random.default_rng(seed).permutation(count)[: shapes.trajectories]
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import gymnasium
 import torch
 
 from lpt.bench.breakdown import count_flops, split_update
-from lpt.bench.contenders import Adapter, Contender, Toolkit, environment_maker, find_adapter
+from lpt.bench.contenders import Adapter, Contender, Toolkit, find_adapter
 from lpt.bench.machine import describe_machine, peak_memory
 from lpt.bench.measurements import (
     Amounts,
@@ -27,12 +27,13 @@ from lpt.bench.measurements import (
     measure_training,
 )
 from lpt.bench.problem import Shapes, draw_trajectories, random_steps, shapes_of
-from lpt.checks import find_device
-from lpt.config import Config, to_dict
+from lpt.checkpoint.metadata import current_versions
+from lpt.config import Config, to_tree
 from lpt.data import Provenance, find_task, write_d4rl
-from lpt.metadata import current_versions
-from lpt.report import portable
-from lpt.run import start
+from lpt.evaluation.environments import MakeEnvironment, make_environment
+from lpt.machine.device import find_device
+from lpt.reporting.results import portable
+from lpt.training.opening import start
 
 COUNTING = (
     "transitions whose action likelihood (or other action loss) an update scores, a second; steps "
@@ -48,7 +49,7 @@ def measure(
     amounts: Amounts | None = None,
     log: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Measures this toolkit, beside others if asked.
+    """Measure this toolkit, beside others if asked.
 
     Args:
         config: of the run to measure; its data are not read.
@@ -67,7 +68,7 @@ def measure(
     """
     amounts, device = amounts or Amounts(), find_device(config.device)
     torch.set_num_threads(config.training.threads)
-    make_env = _environment_maker(config)
+    make_env = _environment(config)
     environment = make_env()
     shapes = shapes_of(config, environment, device)
     environment.close()
@@ -76,7 +77,7 @@ def measure(
     for adapter in adapters:
         adapter.try_out([draw_trajectories(shapes, steps, seed) for seed in range(4)])
     record = {
-        "preset": config.env,
+        "preset": config.task,
         "machine": describe_machine(device),
         "versions": current_versions(),
         "amounts": {f.name: getattr(amounts, f.name) for f in fields(Amounts)},
@@ -85,10 +86,10 @@ def measure(
     }
     with TemporaryDirectory(prefix="lpt-bench-") as folder:
         path = Path(folder) / "data.hdf5"
-        log(f"data: {len(steps['rewards'])} random steps of {config.env}")
-        write_d4rl(path, steps, Provenance("random", config.env))
+        log(f"data: {len(steps['rewards'])} random steps of {config.task}")
+        write_d4rl(path, steps, Provenance("random", config.task))
         del steps
-        config = replace(config, data=str(path), out=Path(folder) / "run", results=None)
+        config = replace(config, source=str(path), out=Path(folder) / "run", results=None)
         return {**record, **_measurements(config, adapters, amounts, log)}
 
 
@@ -121,21 +122,20 @@ def _measurements(
         "flops": count_flops(run, training[Toolkit.name]["update_ms"]["median"], amounts),
         "loading": loading,
         "peak_memory": memory,
-        "config": portable(to_dict(replace(run.config, out=None, data="random"))),
+        "config": portable(to_tree(replace(run.config, out=None, source="random"))),
     }
 
 
-def _environment_maker(config: Config) -> Callable[[], gymnasium.Env]:
-    task = find_task(config.env)
+def _environment(config: Config) -> MakeEnvironment:
+    task = find_task(config.task)
     env_id = config.env_id or (task.env_id if task else None)
     if env_id is None:
-        raise ValueError(f"--preset {config.env} names no environment: give --env-id too")
-    return environment_maker(env_id, **(task.env_kwargs if task and not config.env_id else {}))
+        raise ValueError(f"--preset {config.task} names no environment: give --env-id too")
+    options = task.env_kwargs if task and not config.env_id else {}
+    return partial(make_environment, env_id, **options)
 
 
-def _adapters(
-    names: Sequence[str], shapes: Shapes, make_env: Callable[[], gymnasium.Env]
-) -> list[Adapter]:
+def _adapters(names: Sequence[str], shapes: Shapes, make_env: MakeEnvironment) -> list[Adapter]:
     paths = [find_adapter(name) for name in names]
     stems = [Toolkit.name, *(path.stem for path in paths)]
     if len(set(stems)) < len(stems):
@@ -149,7 +149,7 @@ def _by_contender(
     planning: dict[int, dict[str, Any]],
     rollouts: dict[str, Any],
 ) -> dict[str, dict[str, Any]]:
-    """The three measurements by contender; None where it has no such function."""
+    """Return the three measurements by contender; None where it has no such function."""
     return {
         c.name: {
             "training": training.get(c.name),

@@ -11,7 +11,7 @@ from lpt.bench.contenders import Toolkit
 
 
 def print_speed(record: dict[str, Any], console: Console | None = None) -> None:
-    """Prints a record of `lpt.bench.speed.measure`: a column for each contender, then ratios."""
+    """Print a record of `lpt.bench.speed.measure`: a column for each contender, then ratios."""
     console = console or Console()
     columns = 1 + len(record["contenders"]) + len(record["ratios"])
     if not console.is_terminal:

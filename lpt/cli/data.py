@@ -5,34 +5,31 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
-from lpt.data.convert import convert
-from lpt.data.d4rl import write_d4rl
-from lpt.data.dataset import DatasetConfig, TrajectoryDataset
-from lpt.data.files import atomic_write, check_absent
-from lpt.data.games import (
-    build_dataset,
-    describe_behaviour,
-    final_boards,
-    is_games_path,
-    read_behaviour,
-    write_games,
-)
-from lpt.data.mapped import is_mapped_path, verify
-from lpt.data.minari_io import is_minari_id, write_minari
-from lpt.data.npz import write_npz
-from lpt.data.regenerate import NOISE, final_observations, regenerate
-from lpt.data.resolve import generate_games, progress_bar, regenerated_path
-from lpt.data.sources import load
+from lpt.config import DatasetConfig
+from lpt.data.dataset import TrajectoryDataset
+from lpt.data.formats.d4rl import write_d4rl
+from lpt.data.formats.games import is_games_path
+from lpt.data.formats.games_behavior import describe_behavior, read_behavior
+from lpt.data.formats.mapped import is_mapped_path, verify
+from lpt.data.formats.minari import is_minari_id
+from lpt.data.formats.minari_writer import write_minari
+from lpt.data.formats.npz import write_npz
+from lpt.data.recipes.maze import NOISE, MazeRecipe
+from lpt.data.recipes.recipe import Format, Made, Recipe
+from lpt.data.sources.convert import convert
+from lpt.data.sources.folders import data_folder
+from lpt.data.sources.load import load
+from lpt.data.sources.made import progress_bar
 from lpt.data.tasks import TASKS, Task, custom_maze, find_task
+from lpt.machine.files import check_absent, write_json
 
-Format = Literal["games", "d4rl", "minari", "npz"]
-_ENDINGS: dict[str, tuple[str, ...]] = {
+_ENDINGS: dict[Format, tuple[str, ...]] = {
     "games": (".games.xz", ".games"),
     "d4rl": (".hdf5", ".h5"),
     "npz": (".npz",),
@@ -41,51 +38,44 @@ _ENDINGS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Make:
-    """Generate a data set with its published protocol and write it.
-
-    Attributes:
-        task: task such as maze2d-umaze, hopper-medium or connect-four, or one's own maze as a
-            string: '#####/#GOO#/#####'.
-        steps: number of steps; the published number if not given (Maze2D: 1, 2 or 4 million,
-            medium: 1 million, medium-replay: 202,000, 402,000 or 302,000 for halfcheetah, hopper
-            or walker2d, connect-four: 1 million, connect-four-mixed: 20,000 games).
-        seed: seed of everything random.
-        noise: standard deviation of the action noise in a maze; 0.5 fits D4RL's data.
-        out: file to write (for minari: the data set's id). Without it, the default format goes
-            where lpt-train finds it, other formats beside that place or to lpt/TASK-vN.
-        format: games (Connect Four's default: one line of moves a game), d4rl (HDF5, the
-            others' default), minari or npz.
-        overwrite: replace what is there.
-    """
+    """Generate a data set with its published protocol and write it."""
 
     task: tyro.conf.Positional[str]
+    """Task such as maze2d-umaze, hopper-medium or connect-four, or one's own maze as a string:
+    '#####/#GOO#/#####'."""
     steps: int | None = None
+    """Number of steps; the published number if not given (Maze2D: 1, 2 or 4 million, medium: 1
+    million, medium-replay: 202,000, 402,000 or 302,000 for halfcheetah, hopper or walker2d,
+    connect-four: 1 million, connect-four-mixed: 20,000 games)."""
     seed: int = 0
+    """Seed of everything random."""
     noise: float = NOISE
+    """Standard deviation of the action noise in a maze; 0.5 fits D4RL's data."""
     out: str | None = None
+    """File to write (for minari: the data set's id). Without it, the default format goes where
+    lpt-train finds it, other formats beside that place or to lpt/TASK-vN."""
     format: Format | None = None
+    """One of games (Connect Four's default: one line of moves a game), d4rl (HDF5, the others'
+    default), minari and npz."""
     overwrite: bool = False
+    """Replace what is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Info:
-    """Print source, fingerprint, sizes and returns of a data set.
-
-    Attributes:
-        name_or_path: task, .npz, .hdf5, .h5, .games or .games.xz file, converted .lpt folder, or
-            Minari id.
-        source: auto, d4rl, regenerated, shipped, minari:ID, or a path.
-        json: file of figures by data set, to which those of a games file are added.
-        verify: read a converted folder whole and compare it with its fingerprint (all other data
-            are read whole and fingerprinted anyway).
-        dataset: how steps become labelled trajectories (a converted folder's own, if not given).
-    """
+    """Print source, fingerprint, sizes and returns of a data set."""
 
     name_or_path: tyro.conf.Positional[str]
+    """Task, .npz, .hdf5, .h5, .games or .games.xz file, converted .lpt folder, or Minari id."""
     source: str = "auto"
+    """Where from: auto, d4rl, minari, minari:ID, regenerated, shipped, or a path."""
     json: Path | None = None
+    """File of figures by data set, to which those of a games file are added."""
     verify: bool = False
+    """Read a converted folder whole and compare it with its fingerprint (all other data are read
+    whole and fingerprinted anyway)."""
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    """How steps become labeled trajectories (a converted folder's own, if not given)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,27 +83,25 @@ class Convert:
     """Convert data to a folder of memory-mapped arrays, to train on more than memory holds.
 
     Memory needed: some bytes a step (.npz and games files are read whole). Disk needed meanwhile:
-    twice the folder's size. The folder is then given to lpt-train by --data FOLDER.
-
-    Attributes:
-        name_or_path: task, .npz, .hdf5, .h5, .games or .games.xz file, or Minari id.
-        folder: to make; its name ends in .lpt.
-        source: auto, d4rl, regenerated, shipped, minari:ID, or a path.
-        discrete: whether actions are discrete; inferred if not given.
-        overwrite: replace a converted folder.
-        dataset: how steps become labelled trajectories; min_length is fixed by the conversion.
+    twice the folder's size. The folder is then given to lpt-train by --source FOLDER.
     """
 
     name_or_path: tyro.conf.Positional[str]
+    """Task, .npz, .hdf5, .h5, .games or .games.xz file, or Minari id."""
     folder: tyro.conf.Positional[Path]
+    """To make; its name ends in .lpt."""
     source: str = "auto"
+    """Where from: auto, d4rl, minari, minari:ID, regenerated, shipped, or a path."""
     discrete: bool | None = None
+    """Whether actions are discrete; inferred if not given."""
     overwrite: bool = False
+    """Replace a converted folder."""
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    """How steps become labeled trajectories; min_length is fixed by the conversion."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs `lpt-data make`, `info` or `convert`; user errors end with a message and status 1."""
+    """Run `lpt-data make`, `info` or `convert`; user errors end with a message and status 1."""
     make = Annotated[Make, tyro.conf.subcommand("make")]
     info = Annotated[Info, tyro.conf.subcommand("info")]
     conversion = Annotated[Convert, tyro.conf.subcommand("convert")]
@@ -130,26 +118,28 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def run_make(command: Make) -> TrajectoryDataset:
-    """Generates, writes and prints a data set; returns it.
+    """Generate, write and print a data set; returns it.
 
     Raises:
         ValueError: unknown task, or an option out of range.
         FileExistsError: the target exists and `overwrite` is not set.
     """
-    task = _task(command.task)
-    kind = _format(command, task)
-    target = _target(command, task, kind)
-    make = _make_steps if task.mixture is None else _make_games
-    dataset = make(command, task, kind, target)
+    task, recipe = _task_and_recipe(command)
+    kind = _format(command, task, recipe)
+    target = _target(command, task, recipe, kind)
+    with progress_bar(task.name, recipe.size(command.steps)) as progress:
+        made = task.make(steps=command.steps, seed=command.seed, progress=progress)
+    _write(made, kind, target, native=kind == recipe.formats[0], overwrite=command.overwrite)
+    dataset = made.dataset
     print(dataset)
-    if "behaviour" in dataset.provenance.details:
-        print(describe_behaviour(dataset.provenance.details["behaviour"]))
+    if "behavior" in dataset.provenance.details:
+        print(describe_behavior(dataset.provenance.details["behavior"]))
     print(f"wrote {target}")
     return dataset
 
 
 def run_info(command: Info) -> None:
-    """Loads and prints a data set, and the results of the games if it comes from a games file.
+    """Load and print a data set, and the results of the games if it comes from a games file.
 
     Raises:
         ValueError: unknown or malformed data, or figures are asked for of other than games.
@@ -163,8 +153,8 @@ def run_info(command: Info) -> None:
         print("verified: all arrays, labels, means and standard deviations are as recorded")
     path = str(dataset.provenance.details.get("path", ""))
     if is_games_path(path):
-        figures = read_behaviour(path)
-        print(describe_behaviour(figures))
+        figures = read_behavior(path)
+        print(describe_behavior(figures))
         if command.json is not None:
             figures = {"fingerprint": dataset.provenance.fingerprint, **figures}
             _add_figures(command.json, dataset.provenance.id, figures)
@@ -173,7 +163,7 @@ def run_info(command: Info) -> None:
 
 
 def run_convert(command: Convert) -> TrajectoryDataset:
-    """Converts a data set to a folder and prints it; returns it.
+    """Convert a data set to a folder and print it; returns it.
 
     Raises:
         ValueError: unknown or malformed data, or a folder of another ending.
@@ -192,66 +182,37 @@ def run_convert(command: Convert) -> TrajectoryDataset:
     return dataset
 
 
-def _make_steps(command: Make, task: Task, kind: Format, target: str) -> TrajectoryDataset:
-    steps = task.steps if command.steps is None else command.steps
-    with progress_bar(task.name, steps) as progress:
-        arrays, provenance = regenerate(
-            task, steps=steps, seed=command.seed, noise=command.noise, progress=progress
-        )
-    keys = ("observations", "actions", "rewards", "terminals", "timeouts")
-    config = DatasetConfig(horizon=task.horizon)
-    dataset = TrajectoryDataset.from_steps(
-        *(arrays[key] for key in keys), provenance=provenance, config=config
-    )
-    if kind == "d4rl":
-        write_d4rl(target, arrays, provenance, overwrite=command.overwrite)
-    elif kind == "npz":
-        write_npz(target, dataset, overwrite=command.overwrite)
-    else:
-        final = final_observations(arrays, dataset.offsets)
-        write_minari(target, dataset, final_observations=final, overwrite=command.overwrite)
-    return dataset
-
-
-def _make_games(command: Make, task: Task, kind: Format, target: str) -> TrajectoryDataset:
-    games, provenance = generate_games(task, command.steps, command.seed)
-    dataset = build_dataset(games, provenance)
-    if kind == "games":
-        write_games(target, games, provenance, overwrite=command.overwrite)
-    elif kind == "d4rl":
-        write_d4rl(target, dataset, provenance, overwrite=command.overwrite)
-    elif kind == "npz":
-        write_npz(target, dataset, overwrite=command.overwrite)
-    else:
-        final = final_boards(games)
-        write_minari(target, dataset, final_observations=final, overwrite=command.overwrite)
-    return dataset
-
-
-def _task(name: str) -> Task:
+def _task_and_recipe(command: Make) -> tuple[Task, Recipe]:
+    """Return the task that is named, or that of one's own maze, and how its data are made."""
+    name = command.task
     task = custom_maze(name) if "#" in name else find_task(name)
-    if task is None or not task.generated:
+    if task is None or task.recipe is None or not task.generated:
         known = ", ".join(task.name for task in TASKS.values() if task.generated)
         raise ValueError(
             f"{name!r} has no generator: give one of {known}, or a maze string of rows of #, O and "
-            "G separated by '/'. Experts are trained by scripts/train_behaviour.py, which says how "
+            "G separated by '/'. Experts are trained by scripts/train_behavior.py, which says how "
             "they are used"
         )
-    return task
+    recipe = task.recipe
+    if isinstance(recipe, MazeRecipe):
+        recipe = replace(recipe, noise=command.noise)
+    return replace(task, recipe=recipe), recipe
 
 
-def _format(command: Make, task: Task) -> Format:
-    """Returns the format to write, after checking the options that not every task has."""
-    if task.mixture is None:
-        if command.format == "games":
-            raise ValueError(f"--format games: {task.name} has no games, give d4rl, minari or npz")
-    if task.maze is None and command.noise != NOISE:
+def _format(command: Make, task: Task, recipe: Recipe) -> Format:
+    """Return the format to write, after checking the options that not every task has."""
+    kind = command.format or recipe.formats[0]
+    if kind not in recipe.formats:
+        *others, last = recipe.formats
+        offered = f"{', '.join(others)} or {last}"
+        raise ValueError(f"--format {kind}: {task.name} has no {kind}, give {offered}")
+    if command.noise != NOISE and not isinstance(recipe, MazeRecipe):
         raise ValueError(f"--noise {command.noise}: {task.name} has no action noise")
-    return command.format or ("d4rl" if task.mixture is None else "games")
+    return kind
 
 
-def _target(command: Make, task: Task, kind: Format) -> str:
-    """Returns the file or Minari id to write, checked before the work begins."""
+def _target(command: Make, task: Task, recipe: Recipe, kind: Format) -> str:
+    """Return the file or Minari id to write, checked before the work begins."""
     if kind == "minari":
         target = command.out or f"lpt/{task.name}-v{task.version}"
         if not is_minari_id(target):
@@ -259,9 +220,8 @@ def _target(command: Make, task: Task, kind: Format) -> str:
         return target
     endings = _ENDINGS[kind]
     if command.out is None:
-        path = regenerated_path(task, command.steps, command.seed, command.noise)
-        stem = path.name.removesuffix(".hdf5").removesuffix(".games.xz")
-        path = path.with_name(stem + endings[0])
+        name = task.file_name(steps=command.steps, seed=command.seed)
+        path = data_folder() / (name.removesuffix(recipe.ending) + endings[0])
     else:
         path = Path(command.out)
         if not path.name.endswith(endings):
@@ -270,14 +230,26 @@ def _target(command: Make, task: Task, kind: Format) -> str:
     return str(path)
 
 
+def _write(made: Made, kind: Format, target: str, *, native: bool, overwrite: bool) -> None:
+    """Write made data in a format; `native`: in that of their recipe."""
+    if native:
+        made.write(target, overwrite=overwrite)
+    elif kind == "d4rl":
+        write_d4rl(target, made.dataset, made.provenance, overwrite=overwrite)
+    elif kind == "npz":
+        write_npz(target, made.dataset, overwrite=overwrite)
+    else:
+        final = made.final_observations()
+        write_minari(target, made.dataset, final_observations=final, overwrite=overwrite)
+
+
 def _add_figures(path: Path, name: str, figures: dict[str, Any]) -> None:
-    """Puts figures under a name into a JSON file of figures by name."""
+    """Put figures under a name into a JSON file of figures by name."""
     record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if not isinstance(record, dict):
         raise ValueError(f"--json {path}: expected a JSON object of figures by data set")
     record[name] = figures
-    with atomic_write(path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_json(record, path, overwrite=True)
     print(f"added {name} to {path}")
 
 

@@ -1,21 +1,22 @@
-"""``lpt-eval``: score a trained policy, draw it, film it."""
+"""`lpt-eval`: score a trained policy, draw it, film it."""
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from lpt.checkpoint import load_training_state
-from lpt.checks import config_group
-from lpt.evaluation import Evaluation, EvaluationConfig, evaluate
-from lpt.policy import LPTPolicy
-from lpt.report import algorithm_name, print_evaluations, result_record, write_json
+from lpt.checkpoint.files import load_training_state
+from lpt.config import EvaluationConfig
+from lpt.evaluation.policy import LPTPolicy
+from lpt.evaluation.rollout import Evaluation, evaluate
+from lpt.machine.files import write_json
+from lpt.reporting.console import print_evaluations
+from lpt.reporting.results import result_name, result_record
 
 DESCRIPTION = """Evaluate a trained policy: plan once for a target return, then act.
 
@@ -28,7 +29,7 @@ class Arguments:
     """Command line of lpt-eval."""
 
     run: tyro.conf.Positional[Path]
-    """Run folder (runs/<task>/<inference>-seed<k>) or a checkpoint inside it."""
+    """Run folder (runs/<task>/<engine>-seed<k>) or a checkpoint inside it."""
     which: Literal["last", "best"] = "last"
     """Checkpoint of the run; 'best' was chosen by test returns and is no result to report."""
     episodes: int | None = None
@@ -84,8 +85,7 @@ def run(options: Arguments) -> list[Evaluation]:
     policy = LPTPolicy.load(options.run, options.which, device=options.device)
     if options.draws is not None:
         _average(policy, options.draws)
-    stored = policy.metadata.config.get("evaluation", {})
-    config = config_group(EvaluationConfig, stored, "evaluation")
+    config = policy.metadata.config.evaluation
     targets = list(options.target) or [policy.target]
     if options.sweep:
         if not config.sweep:
@@ -102,18 +102,19 @@ def run(options: Arguments) -> list[Evaluation]:
 
 
 def _average(policy: LPTPolicy, draws: int) -> None:
-    """Plan with the mean of ``draws`` plans, and have the result's configuration say so."""
-    algorithm, method = policy.metadata.algorithm, policy.planning.method
-    if algorithm != "lpt" or method != "aggregated":
-        does = (
-            f"plans by {method}" if algorithm == "lpt" else f"is of {algorithm}, which has no plan"
-        )
+    """Plan with the mean of `draws` plans, and have the result's configuration say so."""
+    algorithm, method = policy.algorithm, policy.planning.method
+    if not algorithm.infers_plans or method != "aggregated":
+        does = f"plans by {method}"
+        if not algorithm.infers_plans:
+            does = f"is of {algorithm.name}, which has no plan"
         raise ValueError(
             f"--draws averages plans of planning.method=aggregated, and this run {does}: leave it "
             "out"
         )
-    policy.planning = dataclasses.replace(policy.planning, draws=draws)
-    policy.metadata.config["planning"] = dataclasses.asdict(policy.planning)
+    policy.planning = replace(policy.planning, draws=draws)
+    config = replace(policy.metadata.config, planning=policy.planning)
+    policy.metadata = replace(policy.metadata, config=config)
 
 
 def _evaluate(
@@ -126,7 +127,7 @@ def _evaluate(
         episodes=config.episodes if options.episodes is None else options.episodes,
         seed=config.seed if options.seed is None else options.seed,
         target=target,
-        weight=options.weight if policy.metadata.algorithm == "lpt" else 1.0,
+        weight=policy.used_weight(options.weight),
         deterministic=config.deterministic if mode is None else mode == "mode",
         parallel=config.parallel,
         record=options.plot is not None,
@@ -148,27 +149,25 @@ def _check_outputs(options: Arguments) -> None:
 def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation]) -> None:
     first = evaluations[0]
     if options.out is not None:
-        algorithm = algorithm_name(policy.metadata.algorithm, first.weight)
-        label = _label(policy, options)
-        algorithm += f"-{label}" if label else ""
+        name = result_name(policy.algorithm.name, first.weight, _label(policy, options))
         record: dict[str, Any] = result_record(
             policy.metadata,
-            algorithm,
+            name,
             first,
             wall_seconds=_wall_seconds(options.run),
             sweep=evaluations if len(evaluations) > 1 else [],
         )
         if options.which == "best":
             record["best"], record["last"] = record["last"], None
-        print(f"wrote {write_json(record, options.out, options.overwrite)}")
+        print(f"wrote {write_json(record, options.out, overwrite=options.overwrite)}")
     if options.plot is not None:
-        from lpt.plots import save_figure, sweep_figure, trajectories_figure
+        from lpt.reporting.figures import save_figure, sweep_figure, trajectories_figure
 
         swept = len(evaluations) > 1
         figure = sweep_figure(evaluations) if swept else trajectories_figure(first)
         print(f"wrote {save_figure(figure, options.plot)}")
     if options.video is not None:
-        from lpt.video import record_video
+        from lpt.evaluation.video import record_video
 
         record_video(
             policy,
@@ -184,10 +183,10 @@ def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation])
 
 
 def _label(policy: LPTPolicy, options: Arguments) -> str:
-    """Ends the algorithm's name, so that a table takes other settings for no other seed."""
+    """End the algorithm's name, so that a table takes other settings for no other seed."""
     if options.label is not None:
         return options.label
-    own = str(policy.metadata.config.get("label", ""))
+    own = policy.metadata.config.label
     if options.draws is None:
         return own
     return f"{own}-draws{options.draws}".removeprefix("-")

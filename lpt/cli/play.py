@@ -1,4 +1,4 @@
-"""``lpt-play``: play Connect Four against a trained policy, in the terminal."""
+"""`lpt-play`: play Connect Four against a trained policy, in the terminal."""
 
 from __future__ import annotations
 
@@ -7,29 +7,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import tyro
-from rich.console import Console
-from rich.status import Status
-from rich.text import Text
 
-from lpt.checks import config_group, finite_target
-from lpt.cli.play_screen import (
-    PERSON,
-    POLICY,
-    VERDICTS,
-    has_dots,
-    hint,
-    make_console,
-    printable,
-    show,
-)
-from lpt.evaluation import EvaluationConfig
-from lpt.play import SLOW_PLIES, Game, check_policy, is_quick, judge
-from lpt.policy import LPTPolicy
-from lpt_envs.connect_four.board import COLUMNS, Board
-from lpt_envs.connect_four.solver import analyse
+from lpt.evaluation import LPTPolicy, PolicyState
+from lpt_envs.connect_four.board import CELLS, COLUMNS
+from lpt_envs.connect_four.play import Session, make_console
 
 DESCRIPTION = """Play Connect Four against a trained policy, in the terminal.
 
@@ -41,24 +26,9 @@ Type a column, 1 to 7 from the left (the data and the environment count the same
 6), or a command: h hint, u undo, n new game, t RETURN new target, q quit, ? help. Lines are read
 from standard input, so that games can be scripted:
 
-  printf '4\\n4\\n' | lpt-play connect-four runs/connect-four/amortised-seed0
+  printf '4\\n4\\n' | lpt-play connect-four runs/connect-four/amortized-seed0
 
-Colours need a terminal, and NO_COLOR unset; otherwise the policy's discs are X and yours O."""
-
-HELP = """\
-1 to 7    your disc into that column, counted from the left (0 to 6 in the data)
-h         hint: what each column leads to with perfect play, by the solver
-          (in 5: the winner ends the game with the fifth disc from now)
-u         undo: take back your last disc and what the policy answered
-n         new game, with a new plan
-t 0.5     plan the next games for a return of 0.5 (+1 it wins, 0 draw, -1 it loses)
-q         quit (so do Ctrl-D and Ctrl-C)
-?         this help"""
-
-SLOW = (
-    f"With {SLOW_PLIES.start} to {SLOW_PLIES.stop - 1} discs on the board the solver is slow "
-    "without numba and is not asked: pip install 'lpt-toolkit[solver]'."
-)
+Colors need a terminal, and NO_COLOR unset; otherwise the policy's discs are X and yours O."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +38,7 @@ class Arguments:
     game: tyro.conf.Positional[Literal["connect-four"]]
     """The game."""
     run: tyro.conf.Positional[Path]
-    """Run folder (runs/<task>/<inference>-seed<k>) or a checkpoint inside it."""
+    """Run folder (runs/<task>/<engine>-seed<k>) or a checkpoint inside it."""
     which: Literal["last", "best"] = "last"
     """Checkpoint of the run."""
     target: float | None = None
@@ -90,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # stray bytes are wrong input, no reason to stop
     try:
-        Session(options, make_console()).play()
+        begin(options).play()
     except KeyboardInterrupt:
         return 130  # while loading: nothing to say goodbye to
     except (ValueError, OSError) as error:
@@ -99,205 +69,106 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-class Session:
-    """Games against one policy, until the person leaves."""
+def begin(options: Arguments) -> Session:
+    """Load the policy and begin a session.
 
-    def __init__(self, options: Arguments, console: Console) -> None:
-        """Load the policy.
+    Raises:
+        FileNotFoundError: if there is no policy.
+        ValueError: if it does not play Connect Four, or an option is wrong.
+    """
+    console = make_console()
+    seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
+    if not 0 <= seed < 1 << 63:
+        raise ValueError(f"--seed {seed} must be between 0 and 2^63 - 1")
+    with console.status("loading the policy ...", spinner="line"):
+        policy = LPTPolicy.load(options.run, options.which, target=options.target, seed=seed)
+    player = PolicyPlayer(policy, options.weight, seed)
+    mode, stored = options.actions, policy.metadata.config.evaluation.deterministic
+    return Session(
+        player,
+        console,
+        target=policy.target,
+        deterministic=stored if mode is None else mode == "mode",
+        show_values=options.show_values,
+    )
+
+
+class PolicyPlayer:
+    """A trained policy as the player of a game (`lpt_envs.connect_four.play.Player`)."""
+
+    def __init__(self, policy: LPTPolicy, weight: float | None, seed: int) -> None:
+        """Take a policy of Connect Four.
 
         Raises:
-            FileNotFoundError: if there is no policy.
-            ValueError: if it does not play Connect Four, or an option is wrong.
+            ValueError: if it was trained on other observations or actions; says which.
         """
-        self.console, self.show_values = console, options.show_values
-        self.seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
-        if not 0 <= self.seed < 1 << 63:
-            raise ValueError(f"--seed {self.seed} must be between 0 and 2^63 - 1")
-        with self._busy("loading the policy"):
-            self.policy = LPTPolicy.load(
-                options.run, options.which, target=options.target, seed=self.seed
-            )
-        check_policy(self.policy)
-        planned = self.policy.planning.weight
-        self.target = self.policy.target
-        self.weight = planned if options.weight is None else options.weight
-        stored = self.policy.metadata.config.get("evaluation", {})
-        configured = config_group(EvaluationConfig, stored, "evaluation").deterministic
-        mode = options.actions
-        self.deterministic = configured if mode is None else mode == "mode"
-        self.discs = ("red", "yellow") if has_dots(console) else ("X", "O")
-        self.results: list[int] = []
-        self.game = self._new_game()
+        _check(policy)
+        self.policy = policy
+        self.weight = policy.planning.weight if weight is None else weight
+        self.plans = policy.algorithm.infers_plans
+        metadata = policy.metadata
+        self.name = (
+            f"{metadata.task}, {metadata.algorithm}, {metadata.updates} updates, seed {seed}"
+        )
 
-    def play(self) -> None:
-        """Read lines and obey them until the end of the input, ``q`` or Ctrl-C."""
-        self._introduce()
-        try:
-            self._show()
-            while (line := self._read()) is not None and self._obey(line):
-                pass
-        except KeyboardInterrupt:
-            self.console = make_console()  # the old one may have been cut off in mid-sentence
-            self.console.print()
-        won, drawn, lost = (self.results.count(result) for result in (1, 0, -1))
-        score = f" The policy won {won}, drew {drawn} and lost {lost}." if self.results else ""
-        self._say(f"Goodbye.{score}")
+    def plan(self, target: float) -> tuple[float, PolicyState]:
+        """Return the predicted return and the first state.
 
-    @property
-    def _plans(self) -> bool:
-        """Whether the policy infers a plan; a baseline does not."""
-        return self.policy.metadata.algorithm == "lpt"
+        Raises:
+            ValueError: if the target is not finite, the weight not positive, or either so large
+                that planning overflows.
+        """
+        overflow = ValueError(
+            f"no plan can be found for a return of {target:g} with weight {self.weight:g}: the "
+            "numbers overflow; choose a target nearer to the data's returns or a smaller weight"
+        )
+        if abs(self.policy.standardized(target)) > float(np.finfo(np.float32).max):
+            raise overflow
+        plan = self.policy.plan(target, 1, self.weight)
+        predicted = float(self.policy.predicted_returns(plan)[0])
+        if not np.isfinite(predicted):
+            raise overflow
+        return predicted, self.policy.begin(plan.z)
 
-    def _new_game(self) -> Game:
-        with self._busy("planning"):
-            return Game(self.policy, self.target, self.weight, self.deterministic)
+    def describe_plan(self, target: float, predicted: float) -> str:
+        """Return a sentence on the plan, or on what the policy has in its place."""
+        if self.plans:
+            asked = f"asked for a return of {target:g} with w = {self.weight:g}"
+            return f"Its plan, {asked}, predicts {predicted:+.2f}."
+        if not self.policy.algorithm.reads_return:
+            return "It imitates the games of its data and plans for no return."
+        return f"It is prompted with a return of {target:g} and makes no prediction."
 
-    def _read(self) -> str | None:
-        over = self.game.result is not None
-        prompt = "n new game, u undo, q quit: " if over else "Your column (1-7, ? for help): "
-        self.console.print(Text(prompt, style="bold"), end="")
-        try:
-            line = input()
-        except EOFError:
-            self.console.print()
-            return None
-        if not sys.stdin.isatty():
-            self._say(printable(line))  # a terminal has shown it already
-        return line
+    def probabilities(self, observation: np.ndarray, state: PolicyState) -> np.ndarray:
+        """Return the probability `[7]` of asking for each column."""
+        probabilities: np.ndarray = self.policy.probabilities(observation, state)[0]
+        return probabilities
 
-    def _obey(self, line: str) -> bool:
-        """Do what a line says; False to leave."""
-        command, _, rest = line.strip().partition(" ")
-        command = command.lower()
-        if command in ("q", "quit", "exit"):
-            return False
-        if command in ("t", "target"):
-            self._new_target(rest)
-        elif command in ("h", "hint"):
-            self._hint()
-        elif command in ("u", "undo"):
-            self._undo()
-        elif command in ("n", "new"):
-            self._begin()
-        elif command in ("?", "help"):
-            self._say(HELP)
-        else:
-            self._answer(line.strip())
-        return True
+    def move(
+        self, observation: np.ndarray, state: PolicyState, deterministic: bool
+    ) -> tuple[int, Any]:
+        """Return the column asked for and the next state."""
+        action, state = self.policy.predict(observation, state, deterministic=deterministic)
+        return int(action), state
 
-    def _answer(self, text: str) -> None:
-        board = self.game.board
-        shown = printable(text)
-        if not text.isascii() or not text.removeprefix("-").isdigit():
-            what = f"{shown!r} is no column and no command" if text else "Nothing typed"
-            self._say(f"{what}: type a column, 1 to {COLUMNS}, or ? for help.")
-        elif self.game.result is not None:
-            self._say("The game is over: n for a new one, u to take back a move, q to quit.")
-        elif len(text) > 9 or not 1 <= int(text) <= COLUMNS:
-            self._say(f"Column {shown} is out of range: columns are 1 to {COLUMNS}.")
-        elif not board.is_legal(int(text) - 1):
-            legal = ", ".join(str(column + 1) for column in board.legal)
-            self._say(f"Column {int(text)} is full: the open columns are {legal}.")
-        else:
-            self.game.answer(int(text) - 1)
-            self._show()
-            if self.game.result is not None:
-                self.results.append(self.game.result)
-                self._sum_up(self.game.result)
 
-    def _undo(self) -> None:
-        finished = self.game.result is not None
-        if not self.game.take_back():
-            self._say("There is nothing to take back: you have not moved yet.")
-            return
-        if finished:
-            self.results.pop()
-        self._show()
-
-    def _new_target(self, text: str) -> None:
-        try:
-            self.target = finite_target(float(text))
-        except ValueError:
-            self._say("t takes a return, as in: t 0.5 (+1 the policy wins, 0 draw, -1 it loses).")
-            return
-        self._say(f"The next game is planned for a return of {self.target:g}: n begins it.")
-
-    def _begin(self) -> None:
-        try:
-            self.game = self._new_game()
-        except ValueError as error:  # a target out of this world: the old game goes on
-            self._say(str(error))
-            self.target = self.game.target
-            return
-        self.console.print()
-        self._describe_plan()
-        self._show()
-
-    def _hint(self) -> None:
-        board = self.game.board
-        if board.over:
-            self._say("The game is over: there is nothing left to hint at.")
-            return
-        scores = self._scores(board)
-        self._say(SLOW if scores is None else hint(board, scores))
-
-    def _scores(self, board: Board) -> tuple[int | None, ...] | None:
-        with self._busy("the solver is thinking"):
-            return analyse(board).scores if is_quick(board) else None
-
-    def _busy(self, what: str) -> Status:
-        return self.console.status(f"{what} ...", spinner="line")
-
-    def _say(self, text: str) -> None:
-        self.console.print(Text(text))
-
-    def _introduce(self) -> None:
-        metadata = self.policy.metadata
-        name = f"{metadata.task}, {metadata.algorithm}, step {metadata.step}, seed {self.seed}"
-        self.console.print(Text(f"Connect Four against {printable(name)}", style="bold"))
-        mine, yours = self.discs
-        rest = ") moves first, as in its training; you are "
-        line = Text.assemble("The policy (", (mine, POLICY), rest, (yours, PERSON), ".")
-        self.console.print(line)
-        self._describe_plan()
-        self._say(f"Type a column, 1 to {COLUMNS} (0 to {COLUMNS - 1} in the data), or ? for help.")
-
-    def _describe_plan(self) -> None:
-        game = self.game
-        if self._plans:
-            asked = f"asked for a return of {game.target:g} with w = {game.weight:g}"
-            text = f"Its plan, {asked}, predicts {game.predicted:+.2f}."
-        elif self.policy.metadata.algorithm in ("bc", "bc-10"):
-            text = "It imitates the games of its data and plans for no return."
-        else:
-            text = f"It is prompted with a return of {game.target:g} and makes no prediction."
-        self._say(text)
-
-    def _show(self) -> None:
-        """The board, and the probabilities of the policy's last move."""
-        how = "the most probable" if self.deterministic else "drawn"
-        note = f"{how}; the plan predicts {self.game.predicted:+.2f}" if self._plans else how
-        scores = self._scores(self.game.turns[-1].before) if self.show_values else None
-        show(self.console, self.game, note, scores)
-
-    def _sum_up(self, result: int) -> None:
-        game = self.game
-        words = {
-            1: (f"The policy ({self.discs[0]}) wins.", POLICY),
-            0: ("A draw.", "bold"),
-            -1: (f"You ({self.discs[1]}) win!", PERSON),
-        }
-        predicted = f"; its plan predicted {game.predicted:+.2f}" if self._plans else ""
-        returned = f" The policy's return is {result:+d}{predicted}."
-        self.console.print(Text.assemble(words[result], returned))
-        with self._busy("the solver looks at the game"):
-            judgement = judge(game.turns)
-        kept, judged = judgement.moves - len(judgement.mistakes), judgement.moves
-        which = f"of its {judged}" if judged == len(game.turns) else f"of {judged} judged"
-        self._say(f"{kept} {which} moves kept the game's value, by the solver.")
-        for slip in judgement.mistakes:
-            became = f"a {VERDICTS[slip.before]} became a {VERDICTS[slip.after]}"
-            self._say(f"  move {slip.move} in column {slip.column + 1}: {became}")
+def _check(policy: LPTPolicy) -> None:
+    """Raise ValueError for a policy that does not play Connect Four."""
+    spaces, observations = policy.spaces, 2 * CELLS
+    if policy.algorithm.observation_hint:
+        raise ValueError(
+            f"a policy of --algorithm {policy.algorithm.name} needs its return-to-go at every "
+            "step, which lpt-play does not keep: give a run of another algorithm"
+        )
+    wanted = (observations, COLUMNS, True)
+    if (spaces.observation_dim, spaces.action_dim, spaces.discrete) != wanted:
+        kind = "discrete actions" if spaces.discrete else "continuous action dimensions"
+        raise ValueError(
+            f"a policy of {policy.metadata.task} cannot play connect-four: it takes "
+            f"{spaces.observation_dim} observations and has {spaces.action_dim} {kind}, expected "
+            f"{observations} and {COLUMNS} discrete actions; give a run of "
+            "lpt-train --env connect-four"
+        )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,23 @@
-"""Trajectory data: sources, validation, return labels, sampling and scores."""
+"""Trajectory data: what a data set holds, the tasks it belongs to, and batches drawn from it.
 
-from lpt.data.convert import convert
-from lpt.data.d4rl import read_d4rl, write_d4rl
-from lpt.data.dataset import DatasetConfig, TrajectoryDataset
-from lpt.data.games import read_games, write_games
-from lpt.data.mapped import read_mapped, write_mapped
-from lpt.data.minari_io import read_minari, write_minari
-from lpt.data.npz import read_npz, write_npz
+`formats` reads and writes files, `recipes` makes data, `sources` finds, downloads or makes what is
+asked for. Nothing here may know models, algorithms or training.
+"""
+
+from lpt.config import DatasetConfig, SamplerConfig
+from lpt.data.dataset import TrajectoryDataset
+from lpt.data.formats.d4rl import read_d4rl, write_d4rl
+from lpt.data.formats.files import read_file
+from lpt.data.formats.games import read_games, write_games
+from lpt.data.formats.mapped import read_mapped, write_mapped
+from lpt.data.formats.minari import read_minari
+from lpt.data.formats.minari_writer import write_minari
+from lpt.data.formats.npz import read_npz, write_npz
 from lpt.data.provenance import Provenance
-from lpt.data.sampling import Batch, SamplerConfig, TrajectorySampler
+from lpt.data.sampling import Batch, TrajectorySampler
 from lpt.data.scores import NormalizedScore, ScoreReference, find_reference, normalized_score
-from lpt.data.sources import load, read_file
+from lpt.data.sources.convert import convert
+from lpt.data.sources.load import load
 from lpt.data.tasks import TASKS, Task, find_task
 from lpt.data.trajectory import Trajectory
 

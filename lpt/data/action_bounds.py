@@ -2,7 +2,7 @@
 
 Data sets and models know actions in [-1, 1] only. Minari stores an environment's own units with
 its action space; they are rescaled where they are read, the bounds are kept in the provenance
-(``details["action_bounds"]``), and the policy answers in the environment's units again. Other
+(`details["action_bounds"]`), and the policy answers in the environment's units again. Other
 files hold [-1, 1], as D4RL's do.
 """
 
@@ -23,14 +23,14 @@ LARGEST = 1e6
 
 @dataclass(frozen=True, eq=False)
 class ActionBounds:
-    """Least and greatest action, each ``[act_dim]`` float32; -1 and 1 where there is no bound."""
+    """Least and greatest action, each `[act_dim]` float32; -1 and 1 where there is no bound."""
 
     low: np.ndarray
     high: np.ndarray
 
     @classmethod
-    def of_space(cls, space: gym.Space) -> ActionBounds | None:
-        """Bounds of a Box of floats; None for other spaces and where all bounds are [-1, 1]."""
+    def of_space(cls, space: gym.Space[Any]) -> ActionBounds | None:
+        """Return the bounds of a Box of floats; None for other spaces and for [-1, 1]."""
         if not isinstance(space, gym.spaces.Box) or space.dtype.kind != "f":
             return None
         low, high = (np.asarray(x, np.float64).reshape(-1) for x in (space.low, space.high))
@@ -44,7 +44,7 @@ class ActionBounds:
 
     @classmethod
     def of_details(cls, details: Mapping[str, Any]) -> ActionBounds | None:
-        """Bounds that a provenance's details hold; None if they hold none."""
+        """Return the bounds that a provenance's details hold; None if they hold none."""
         if details.get(DETAIL) is None:
             return None
         low, high = (np.asarray(x, np.float32) for x in details[DETAIL])
@@ -52,37 +52,38 @@ class ActionBounds:
 
     @classmethod
     def unit(cls, size: int) -> ActionBounds:
-        """[-1, 1] in ``size`` dimensions."""
+        """Return [-1, 1] in `size` dimensions."""
         return cls(-np.ones(size, np.float32), np.ones(size, np.float32))
 
     def to_details(self) -> list[list[float]]:
-        """Plain numbers for a provenance's details."""
+        """Return plain numbers for a provenance's details."""
         return [self.low.tolist(), self.high.tolist()]
 
     def to_unit(self, actions: np.ndarray) -> np.ndarray:
-        """Actions ``[..., act_dim]`` in the environment's units, mapped onto [-1, 1]; float32.
+        """Map actions `[..., act_dim]` in the environment's units onto [-1, 1]; float32.
 
         What lies outside other bounds than [-1, 1] is clipped to them, as simulators do.
         """
         middle, half = self._middle_and_half()
         unit = (actions.astype(np.float64) - middle) / np.where(half > 0, half, 1)
-        return np.where(self._unit, actions, np.clip(unit, -1, 1)).astype(np.float32)
+        return np.asarray(np.where(self._unit, actions, np.clip(unit, -1, 1)), np.float32)
 
     def from_unit(self, actions: np.ndarray) -> np.ndarray:
-        """Inverse of :meth:`to_unit`; float32, never outside the bounds."""
+        """Return the inverse of `to_unit`; float32, never outside the bounds."""
         middle, half = self._middle_and_half()
-        return np.clip((middle + actions * half).astype(np.float32), self.low, self.high)
+        values = (middle + actions * half).astype(np.float32)
+        return np.asarray(np.clip(values, self.low, self.high))
 
     def outside(self, actions: np.ndarray) -> int:
-        """Rows of ``[steps, act_dim]``, in the environment's units, that :meth:`to_unit` clips."""
+        """Count rows of `[steps, act_dim]`, in the environment's units, that `to_unit` clips."""
         slack = 1e-5 * (self.high - self.low)
         beyond = (actions < self.low - slack) | (actions > self.high + slack)
         return int((beyond & ~self._unit).any(-1).sum())
 
     @property
     def _unit(self) -> np.ndarray:
-        """``[act_dim]`` whether a dimension is in [-1, 1] already."""
-        return (self.low == -1) & (self.high == 1)
+        """`[act_dim]` whether a dimension is in [-1, 1] already."""
+        return np.asarray((self.low == -1) & (self.high == 1))
 
     def _middle_and_half(self) -> tuple[np.ndarray, np.ndarray]:
         low, high = self.low.astype(np.float64), self.high.astype(np.float64)
@@ -90,7 +91,7 @@ class ActionBounds:
 
 
 def _float32(values: np.ndarray, inwards: int) -> np.ndarray:
-    """The nearest float32 that is not below (``inwards=1``) or above (``-1``) the values."""
+    """Return the nearest float32 that is not below (`inwards=1`) or above (`-1`) the values."""
     nearest = values.astype(np.float32)
     past = (values - nearest) * inwards > 0
     return np.where(past, np.nextafter(nearest, np.float32(inwards * np.inf)), nearest)

@@ -26,7 +26,7 @@ _BLOCK_STEPS = 1 << 20
 
 
 def blocks(array: np.ndarray, *others: np.ndarray) -> Iterator[slice]:
-    """Yields slices over the rows of `array`, 16 MB of it each; maps are let go of after each.
+    """Yield slices over the rows of `array`, 16 MB of it each; maps are let go of after each.
 
     Args:
         array: `[S, ...]`.
@@ -39,7 +39,7 @@ def blocks(array: np.ndarray, *others: np.ndarray) -> Iterator[slice]:
 
 
 def trajectory_blocks(offsets: np.ndarray) -> Iterator[slice]:
-    """Yields slices over trajectories, each of about a million steps (or one trajectory).
+    """Yield slices over trajectories, each of about a million steps (or one trajectory).
 
     Args:
         offsets: `[n+1]`, strictly increasing.
@@ -50,19 +50,19 @@ def trajectory_blocks(offsets: np.ndarray) -> Iterator[slice]:
 
 
 def extent(array: np.ndarray) -> tuple[float, float]:
-    """Returns the smallest and the largest entry of `array` `[S, ...]`, S at least 1."""
+    """Return the smallest and the largest entry of `array` `[S, ...]`, S at least 1."""
     ends = [(array[rows].min(), array[rows].max()) for rows in blocks(array)]
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def select(array: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """Returns the rows of `array` `[S, ...]` where `keep` `[S]` is True.
+    """Return the rows of `array` `[S, ...]` where `keep` `[S]` is True.
 
     Raises:
         OSError: as `empty_beside`.
     """
     if _map(array) is None:
-        return array[keep]
+        return np.asarray(array[keep])
     chosen = empty_beside(array, (int(np.count_nonzero(keep)), *array.shape[1:]), array.dtype)
     end = 0
     for rows in blocks(array, chosen):
@@ -73,7 +73,7 @@ def select(array: np.ndarray, keep: np.ndarray) -> np.ndarray:
 
 
 def empty_beside(array: np.ndarray, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-    """Returns an array to fill: in memory, or for a memory map as `scratch` in the map's folder.
+    """Return an array to fill: in memory, or for a memory map as `scratch` in the map's folder.
 
     Where that folder cannot be written, the system's temporary folder is used (`TMPDIR`).
 
@@ -88,7 +88,7 @@ def empty_beside(array: np.ndarray, shape: tuple[int, ...], dtype: DTypeLike) ->
 
 
 def scratch(folder: Path | None, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-    """Returns a map to fill, of a file that has no name and goes when the array does.
+    """Return a map to fill, of a file that has no name and goes when the array does.
 
     Args:
         folder: on which disk; None takes the system's temporary folder (`TMPDIR`).
@@ -106,7 +106,7 @@ def scratch(folder: Path | None, shape: tuple[int, ...], dtype: DTypeLike) -> np
 
 
 def release(*arrays: np.ndarray) -> None:
-    """Lets go of the pages of memory maps that have been read or written; arrays are untouched."""
+    """Let go of the pages of memory maps that have been read or written; arrays are untouched."""
     for array in arrays:
         found = _map(array)
         # A private map ("c") would lose what was written to it.
@@ -117,7 +117,7 @@ def release(*arrays: np.ndarray) -> None:
 
 
 def read_scattered(*arrays: np.ndarray) -> None:
-    """Tells the operating system not to read ahead in maps of which memory holds no more than half.
+    """Tell the operating system not to read ahead in maps of which memory holds no more than half.
 
     Reading ahead fills memory soonest, but where little is found there again it only costs time:
     random batches then came four times as fast without it.
@@ -132,7 +132,7 @@ def read_scattered(*arrays: np.ndarray) -> None:
 
 
 def _map(array: np.ndarray) -> np.memmap | None:
-    """Returns the memory map that `array` is a view of, None if it lies in memory."""
+    """Return the memory map that `array` is a view of, None if it lies in memory."""
     found: np.memmap | None = None
     owner: object = array
     while isinstance(owner, np.ndarray):

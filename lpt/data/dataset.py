@@ -11,59 +11,40 @@ from typing import Any
 
 import numpy as np
 
+from lpt.config import DatasetConfig
 from lpt.data import validation
 from lpt.data.blocks import extent, select
 from lpt.data.provenance import Provenance, fingerprint
-from lpt.data.returns import ReturnConvention, cut, drop_short, label
+from lpt.data.returns import cut, drop_short, highest, label
 from lpt.data.statistics import describe, moments
 from lpt.data.trajectory import Trajectory
 
 
-@dataclass(frozen=True, kw_only=True)
-class DatasetConfig:
-    """How stored steps become labelled trajectories (YAML group `dataset`).
-
-    Attributes:
-        horizon: evaluation horizon H of the task in steps; None takes the task's or file's own.
-        returns: `recorded` labels a trajectory with its sum of rewards; `held` adds
-            (H - length) times its last reward unless it truly terminated.
-        min_length: trajectories shorter than this many steps are dropped.
-        standardize_observations: subtract the mean and divide by the standard deviation.
-    """
-
-    horizon: int | None = None
-    returns: ReturnConvention = "recorded"
-    min_length: int = 1
-    standardize_observations: bool = True
-
-
 @dataclass(frozen=True, eq=False)
 class TrajectoryDataset:
-    """Labelled trajectories, immutable: every array is read-only.
+    """Labeled trajectories, immutable: every array is read-only.
 
     Build it with `from_steps` or `from_offsets` (both validate), or `lpt.data.load`.
-
-    Attributes:
-        observations: `[S, obs_dim]` float32, raw units.
-        actions: `[S, act_dim]` float32 in [-1, 1], or `[S]` int64.
-        rewards: `[S]` float32, for returns and reporting only.
-        offsets: `[n+1]` int64; trajectory i is the steps offsets[i] to offsets[i+1] - 1.
-        returns: `[n]` float32, the label y in raw units under `config.returns`.
-        terminated: `[n]` bool, the task truly ended (as opposed to a time limit).
-        provenance: where the data came from.
-        config: the options the data set was built with.
-        num_actions: number of discrete actions, None for continuous ones.
     """
 
     observations: np.ndarray
+    """`[S, observation_dim]` float32, raw units."""
     actions: np.ndarray
+    """`[S, act_dim]` float32 in [-1, 1], or `[S]` int64."""
     rewards: np.ndarray
+    """`[S]` float32, for returns and reporting only."""
     offsets: np.ndarray
+    """`[n+1]` int64; trajectory i is the steps offsets[i] to offsets[i+1] - 1."""
     returns: np.ndarray
+    """`[n]` float32, the label y in raw units under `config.returns`."""
     terminated: np.ndarray
+    """`[n]` bool, the task truly ended (as opposed to a time limit)."""
     provenance: Provenance
+    """Where the data came from."""
     config: DatasetConfig
+    """The options the data set was built with."""
     num_actions: int | None = None
+    """Number of discrete actions, None for continuous ones."""
 
     @classmethod
     def from_steps(
@@ -79,13 +60,13 @@ class TrajectoryDataset:
         discrete: bool | None = None,
         num_actions: int | None = None,
     ) -> TrajectoryDataset:
-        """Builds a data set from D4RL-style arrays of one row per step.
+        """Build a data set from D4RL-style arrays of one row per step.
 
         Trajectories end where `terminals` or `timeouts` is set (see `lpt.data.returns.cut`); the
         unfinished tail is dropped, as D4RL does, and counted in `provenance.details`.
 
         Args:
-            observations: `[S, obs_dim]`.
+            observations: `[S, observation_dim]`.
             actions: `[S, act_dim]` floats in [-1, 1], or `[S]` integers.
             rewards: `[S]`.
             terminals: `[S]` 0/1.
@@ -147,10 +128,10 @@ class TrajectoryDataset:
         discrete: bool | None = None,
         num_actions: int | None = None,
     ) -> TrajectoryDataset:
-        """Builds a data set from step arrays and trajectory offsets.
+        """Build a data set from step arrays and trajectory offsets.
 
         Args:
-            observations: `[S, obs_dim]`.
+            observations: `[S, observation_dim]`.
             actions: `[S, act_dim]` floats in [-1, 1], or `[S]` integers.
             rewards: `[S]`.
             offsets: `[n+1]` integers from 0 to S.
@@ -166,18 +147,14 @@ class TrajectoryDataset:
         provenance = provenance or Provenance()
         config = _with_horizon(config or DatasetConfig(), provenance)
         where = provenance.where
-        obs = validation.as_observations(observations, where)
-        act = validation.as_actions(
-            actions, len(obs), where, discrete=discrete, num_actions=num_actions
+        fields = (observations, actions, rewards, offsets, terminated)
+        arrays = validation.as_trajectories(
+            *fields, where, discrete=discrete, num_actions=num_actions
         )
-        rew = validation.as_rewards(rewards, len(obs), where)
-        offs = validation.as_offsets(offsets, len(obs), where)
-        if terminated is None:
-            terminated = np.zeros(len(offs) - 1, bool)
-        ended = validation.as_flags(terminated, len(offs) - 1, "terminated", where)
-        arrays = {"observations": obs, "actions": act, "rewards": rew, "offsets": offs}
-        arrays, dropped = drop_short(arrays | {"terminated": ended}, config.min_length, where)
-        if act.ndim == 1 and num_actions is None:
+        arrays, dropped = drop_short(arrays, config.min_length, where)
+        if arrays["actions"].ndim > 1:
+            num_actions = None
+        elif num_actions is None:
             num_actions = int(extent(arrays["actions"])[1]) + 1
         # Views, so that an array which the caller still owns stays writable in the caller's hands.
         arrays = {name: _frozen(array) for name, array in arrays.items()}
@@ -188,19 +165,14 @@ class TrajectoryDataset:
             "min_length": config.min_length,
             "dropped_short_trajectories": dropped,
         }
-        returns = label(
-            arrays["rewards"],
-            arrays["offsets"],
-            arrays["terminated"],
-            config.returns,
-            config.horizon,
-        )
+        rewards, offsets, ended = (arrays[key] for key in ("rewards", "offsets", "terminated"))
+        returns = label(rewards, offsets, ended, config.returns, config.horizon)
         return cls(
             **arrays,
             returns=_frozen(returns),
             provenance=replace(provenance, fingerprint=fingerprint(arrays), details=record),
             config=config,
-            num_actions=num_actions if act.ndim == 1 else None,
+            num_actions=num_actions,
         )
 
     @property
@@ -214,9 +186,9 @@ class TrajectoryDataset:
         return len(self.rewards)
 
     @property
-    def obs_dim(self) -> int:
+    def observation_dim(self) -> int:
         """Number of entries of an observation."""
-        return self.observations.shape[1]
+        return int(self.observations.shape[1])
 
     @property
     def discrete(self) -> bool:
@@ -235,24 +207,24 @@ class TrajectoryDataset:
 
     @cached_property
     def observation_mean(self) -> np.ndarray:
-        """`[obs_dim]` float32 subtracted from observations; zeros if not standardised."""
+        """`[observation_dim]` float32 subtracted from observations; zeros if not standardized."""
         if not self.config.standardize_observations:
-            return _frozen(np.zeros(self.obs_dim, np.float32))
+            return _frozen(np.zeros(self.observation_dim, np.float32))
         return _frozen(self.observation_moments[0])
 
     @cached_property
     def observation_std(self) -> np.ndarray:
-        """`[obs_dim]` float32 that divides observations (`statistics.moments`); ones if not."""
+        """`[observation_dim]` float32 that divides observations; ones if not standardized."""
         if not self.config.standardize_observations:
-            return _frozen(np.ones(self.obs_dim, np.float32))
+            return _frozen(np.ones(self.observation_dim, np.float32))
         return _frozen(self.observation_moments[1])
 
     @cached_property
     def observation_moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the observations, each `[obs_dim]`, standardised or not.
+        """Mean and standard deviation of the observations, each `[observation_dim]`.
 
-        A data set opened from a converted folder knows them (`lpt.data.mapped`); others read all
-        observations once.
+        They do not depend on whether observations are standardized. A data set opened from a
+        converted folder knows them (`lpt.data.formats.mapped`); others read all observations once.
         """
         return moments(self.observations)
 
@@ -268,19 +240,15 @@ class TrajectoryDataset:
         return std if std > 1e-6 * max(1.0, abs(self.return_mean)) else 1.0
 
     def best(self, share: float) -> TrajectoryDataset:
-        """Returns the trajectories with the highest returns, in their order (CORL's %BC).
+        """Return the trajectories with the highest returns, in their order (CORL's %BC).
 
         Args:
-            share: of the trajectories, above 0 to 1; at least one is kept, of equal returns the
-                earlier. The fingerprint stays that of the whole data set.
+            share: see `lpt.data.returns.highest`. The fingerprint stays that of the whole data set.
 
         Raises:
             ValueError: another share.
         """
-        if not 0 < share <= 1:
-            raise ValueError(f"share={share}: expected a share of the trajectories above 0, to 1")
-        count = max(1, round(share * len(self)))
-        kept = np.sort(np.argsort(-self.returns, kind="stable")[:count])
+        kept = highest(self.returns, share)
         steps = np.repeat(np.isin(np.arange(len(self)), kept), self.lengths)
         details = {**self.provenance.details, "best_share": share}
         return replace(
@@ -295,7 +263,7 @@ class TrajectoryDataset:
         )
 
     def trajectory(self, i: int) -> Trajectory:
-        """Returns trajectory `i` as views (no copy).
+        """Return trajectory `i` as views (no copy).
 
         Raises:
             IndexError: there is no such trajectory.

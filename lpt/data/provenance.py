@@ -13,35 +13,32 @@ from typing import Any
 
 import numpy as np
 
-import lpt
 from lpt.data.blocks import blocks
+from lpt.version import __version__
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a data set came from; JSON-serialisable.
-
-    Attributes:
-        source: `d4rl`, `minari`, `regenerated`, `npz`, `hdf5` or `arrays` (built in memory).
-        id: name of the data, such as `maze2d-umaze`.
-        env_id: gymnasium id to evaluate in, or None if unknown.
-        fingerprint: SHA-256 (hex) of the arrays, see `fingerprint`; filled in on building.
-        details: path, seed, generator, versions, return convention, horizon and the like.
-    """
+    """Where a data set came from; JSON-serializable."""
 
     source: str = "arrays"
+    """`d4rl`, `minari`, `regenerated`, `npz`, `hdf5`, `games` or `arrays` (built in memory)."""
     id: str = "arrays"
+    """Name of the data, such as `maze2d-umaze`."""
     env_id: str | None = None
+    """Gymnasium id to evaluate in, or None if unknown."""
     fingerprint: str = ""
+    """SHA-256 (hex) of the arrays, see `fingerprint`; filled in on building."""
     details: dict[str, Any] = field(default_factory=dict)
+    """Path, seed, generator, versions, return convention, horizon and the like."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns a plain dictionary for JSON or YAML."""
+        """Return a plain dictionary for JSON or YAML."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Provenance:
-        """Rebuilds the record that `to_dict` returned."""
+        """Rebuild the record that `to_dict` returned."""
         return cls(**record)
 
     @property
@@ -51,7 +48,7 @@ class Provenance:
 
 
 def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
-    """Returns the SHA-256 (hex) of named arrays: names, types, shapes and little-endian bytes."""
+    """Return the SHA-256 (hex) of named arrays: names, types, shapes and little-endian bytes."""
     digest = hashlib.sha256()
     for name, array in arrays.items():
         kind = array.dtype.newbyteorder("<")
@@ -62,15 +59,15 @@ def fingerprint(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:
-    """Returns the versions of Python, of this package and of the installed packages `names`."""
-    versions = {"python": platform.python_version(), "lpt": lpt.__version__}
+    """Return the versions of Python, of this package and of the installed packages `names`."""
+    versions = {"python": platform.python_version(), "lpt": __version__}
     return versions | {name: metadata.version(name) for name in names}
 
 
 def file_provenance(
     text: str | None, path: Path, kind: str, origin: Provenance | None = None
 ) -> Provenance:
-    """Returns the provenance of data read from a file.
+    """Return the provenance of data read from a file.
 
     Args:
         text: JSON of the provenance stored in the file, None if it has none.

@@ -1,20 +1,17 @@
-"""Where trajectories end, and what return they are labelled with."""
+"""Where trajectories end, and what return they are labeled with."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
+from lpt.config import ReturnConvention
 from lpt.data.blocks import release, select, trajectory_blocks
-
-ReturnConvention = Literal["recorded", "held"]
 
 
 def cut(
     terminals: np.ndarray, timeouts: np.ndarray | None, horizon: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cuts one long run of steps into trajectories, as D4RL's `sequence_dataset` does.
+    """Cut one long run of steps into trajectories, as D4RL's `sequence_dataset` does.
 
     A trajectory ends at each step flagged by `terminals` or `timeouts`. Steps after the last
     flag belong to an unfinished trajectory and to none of the returned ones (D4RL drops them
@@ -51,7 +48,7 @@ def cut(
 def drop_short(
     arrays: dict[str, np.ndarray], min_length: int, where: str
 ) -> tuple[dict[str, np.ndarray], int]:
-    """Returns the arrays without trajectories under `min_length` steps, and how many those were.
+    """Return the arrays without trajectories under `min_length` steps, and how many those were.
 
     Nothing is copied where nothing is dropped.
     """
@@ -78,7 +75,7 @@ def label(
     convention: ReturnConvention,
     horizon: int | None,
 ) -> np.ndarray:
-    """Returns the label y of each trajectory, `[n]` float32, in raw reward units.
+    """Return the label y of each trajectory, `[n]` float32, in raw reward units.
 
     `recorded`: y = sum_t r_t. `held`: the end state is held to the horizon H, that is
     y = sum_t r_t + max(H - L, 0) r_last for a trajectory of L steps, unless it truly terminated
@@ -105,11 +102,28 @@ def label(
             "dataset.horizon to the evaluation's time limit in steps, or returns='recorded'"
         )
     remaining = np.where(terminated, 0, np.maximum(horizon - np.diff(offsets), 0))
-    return (total + remaining * rewards[offsets[1:] - 1]).astype(np.float32)
+    return np.asarray(total + remaining * rewards[offsets[1:] - 1], np.float32)
+
+
+def highest(returns: np.ndarray, share: float) -> np.ndarray:
+    """Return the numbers of the trajectories with the highest returns, in ascending order.
+
+    Args:
+        returns: `[n]`.
+        share: of the trajectories, above 0 to 1; at least one is kept, of equal returns the
+            earlier.
+
+    Raises:
+        ValueError: another share.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share={share}: expected a share of the trajectories above 0, to 1")
+    count = max(1, round(share * len(returns)))
+    return np.sort(np.argsort(-returns, kind="stable")[:count])
 
 
 def _sums(rewards: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Returns the sum of each trajectory's rewards, `[n]` float64."""
+    """Return the sum of each trajectory's rewards, `[n]` float64."""
     sums = []
     for part in trajectory_blocks(offsets):
         first, end = offsets[part.start], offsets[part.stop]

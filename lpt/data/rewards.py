@@ -19,7 +19,7 @@ from lpt.data.dataset import TrajectoryDataset
 
 
 def pay_once(dataset: TrajectoryDataset, max_return: float) -> TrajectoryDataset:
-    """Pays each trajectory where its reward rises above all that came before, and nowhere else.
+    """Pay each trajectory where its reward rises above all that came before, and nowhere else.
 
     A trajectory that has reached `max_return` ends there, as an episode does. Its return becomes
     the largest number of things that were done at one time: if one was undone and another done

@@ -21,11 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
+from lpt.config import SamplerConfig
 from lpt.data.blocks import read_scattered, release
 from lpt.data.dataset import TrajectoryDataset
 
@@ -33,73 +34,32 @@ _RESIDENT_BYTES = 1 << 30
 """Memory maps below this size stay in memory once read; of larger ones only a batch's pages do."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SamplerConfig:
-    """What a batch holds (YAML group `sampler`).
-
-    Attributes:
-        batch_trajectories: B, trajectories a batch, no two alike.
-        segments: M, segments of each trajectory; 0 reads trajectories whole.
-        segment_steps: c, scored steps of a segment.
-        spread: `independent` draws the M starts one by one; `even` spaces them by equal strides
-            from one random start. Each start is uniform either way, so both are unbiased.
-        draw: `length` draws trajectories in proportion to their length (the paper's), `uniform`
-            each as often as any other: the likelihood of trajectories as they are in the data.
-    """
-
-    batch_trajectories: int = 64
-    segments: int = 4
-    segment_steps: int = 16
-    spread: Literal["independent", "even"] = "independent"
-    draw: Literal["length", "uniform"] = "length"
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for sizes that make no batch."""
-        if self.batch_trajectories < 1 or self.segments < 0 or self.segment_steps < 1:
-            raise ValueError(
-                f"sampler: got batch_trajectories={self.batch_trajectories}, "
-                f"segments={self.segments}, segment_steps={self.segment_steps}; expected at least "
-                "1, 0 and 1 (segments=0 reads whole trajectories)"
-            )
-        if self.spread not in ("independent", "even"):
-            raise ValueError(f"sampler.spread is {self.spread!r}, expected independent or even")
-        if self.draw not in ("length", "uniform"):
-            raise ValueError(f"sampler.draw is {self.draw!r}, expected length or uniform")
-
-
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Segments of B different trajectories, as torch tensors; valid tokens come first.
-
-    Attributes:
-        index: `[B]` int64, trajectory numbers in the data set, never repeated.
-        rows: `[B]` int64, their places in the batch as it was drawn; where processes share it, B is
-            this process's part.
-        drawn: `[whole batch]` int64, the trajectories of all processes.
-        observations: `[B, M, L, obs_dim]` float32, standardised, zero on padding.
-        previous_actions: `[B, M, L, act_dim]` float32, the action before each observation, one-hot
-            if discrete; zero at a trajectory's first step and on padding.
-        actions: `[B, M, L, act_dim]` float32 raw units, or `[B, M, L]` int64; zero on padding.
-        weight: `[B, M, L]` float32; zero on padding and burn-in, else one over the expected number
-            of times the step is scored.
-        time: `[B, M, L]` float32, step / trajectory length, in [0, 1); zero on padding.
-        valid: `[B, M, L]` bool, False on padding.
-        returns: `[B]` float32, the standardised label y.
-    """
+    """Segments of B different trajectories, as torch tensors; valid tokens come first."""
 
     index: torch.Tensor
+    """`[B]` int64, trajectory numbers in the data set, never repeated."""
     rows: torch.Tensor
+    """`[B]` int64, their places in the batch as it was drawn; where processes share it, B is
+    this process's part."""
     drawn: torch.Tensor
+    """`[whole batch]` int64, the trajectories of all processes."""
     observations: torch.Tensor
+    """`[B, M, L, observation_dim]` float32, standardized, zero on padding."""
     previous_actions: torch.Tensor
+    """`[B, M, L, act_dim]` float32, the action before each observation, one-hot if discrete;
+    zero at a trajectory's first step and on padding."""
     actions: torch.Tensor
+    """`[B, M, L, act_dim]` float32 raw units, or `[B, M, L]` int64; zero on padding."""
     weight: torch.Tensor
-    time: torch.Tensor
-    valid: torch.Tensor
+    """`[B, M, L]` float32; zero on padding and burn-in, else one over the expected number of
+    times the step is scored."""
     returns: torch.Tensor
+    """`[B]` float32, the standardized label y."""
 
     def to(self, device: torch.device | str) -> Batch:
-        """Returns the batch with every tensor on `device`."""
+        """Return the batch with every tensor on `device`."""
         return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
     def __repr__(self) -> str:
@@ -119,7 +79,7 @@ class TrajectorySampler:
         shard: tuple[int, int] = (0, 1),
         owned: bool = False,
     ) -> None:
-        """Prepares sampling.
+        """Prepare sampling.
 
         Args:
             dataset: trajectories to draw from.
@@ -157,7 +117,7 @@ class TrajectorySampler:
         read_scattered(dataset.observations, dataset.actions)
 
     def next(self) -> Batch:
-        """Returns the next random batch.
+        """Return the next random batch.
 
         Trajectories are drawn one after another, in proportion to length or with equal chances,
         among those not yet drawn (successive sampling without replacement). This is done at once
@@ -172,7 +132,7 @@ class TrajectorySampler:
         return self.resegment(np.argsort(arrival))
 
     def resegment(self, index: np.ndarray | torch.Tensor) -> Batch:
-        """Returns fresh random segments of the trajectories `index` `[B]` that are of this shard.
+        """Return fresh random segments of the trajectories `index` `[B]` that are of this shard.
 
         Reads them whole (and the same each time) where `config.segments` is 0.
         """
@@ -191,7 +151,7 @@ class TrajectorySampler:
         return self._gather(index, first, scored, end, weight, self.context - 1 + c)
 
     def whole(self, index: np.ndarray | torch.Tensor) -> Batch:
-        """Returns the trajectories `index` `[B]` that are of this shard whole.
+        """Return the trajectories `index` `[B]` that are of this shard whole.
 
         M = 1, L the longest of all, weight 1 a step.
         """
@@ -203,7 +163,7 @@ class TrajectorySampler:
         return self._gather(index, zero, zero, length, one, longest)
 
     def return_quantiles(self, shares: Sequence[float]) -> tuple[float, ...]:
-        """Returns quantiles of the labels, raw units, as they are drawn.
+        """Return quantiles of the labels, raw units, as they are drawn.
 
         By length, a trajectory counts once for each of its steps: in a replay buffer full of short
         failures the 99 % quantile is then what good episodes earn, not the best failures.
@@ -215,22 +175,19 @@ class TrajectorySampler:
         return tuple(map(float, found))
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the generator's state, JSON-serialisable; restoring it resumes exactly."""
+        """Return the generator's state, JSON-serializable; restoring it resumes exactly."""
         return {"generator": self._rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self._rng.bit_generator.state = state["generator"]
 
     def _starts(self, width: np.ndarray) -> np.ndarray:
-        """Returns M numbers, each uniform over 0 ... width-1, for each of `width` `[B, 1]`."""
-        m = self.config.segments
-        if self.config.spread == "independent":
-            return self._rng.integers(0, width, size=(len(width), m))
-        return (self._rng.integers(0, width) + np.arange(m) * width // m) % width
+        """Return M numbers, each uniform over 0 ... width-1, for each of `width` `[B, 1]`."""
+        return self._rng.integers(0, width, size=(len(width), self.config.segments))
 
     def _rows(self, index: np.ndarray) -> np.ndarray:
-        """Returns the places of this shard's trajectories among `index` `[B]`."""
+        """Return the places of this shard's trajectories among `index` `[B]`."""
         rank, count = self.shard
         number = index if self.owned else np.arange(len(index))
         return np.flatnonzero(number % count == rank)
@@ -249,7 +206,7 @@ class TrajectorySampler:
         weight: np.ndarray,
         tokens: int,
     ) -> Batch:
-        """Reads steps first ... end-1 of each segment, `[B, M]` each, into `tokens` places."""
+        """Read steps first ... end-1 of each segment, `[B, M]` each, into `tokens` places."""
         data, drawn, rows = self.dataset, index, self._rows(index)
         if self._large:  # the last batch's pages; this one's may serve others meanwhile
             release(data.observations, data.actions)
@@ -269,7 +226,6 @@ class TrajectorySampler:
         if self._one_hot is not None:
             before = np.take(self._one_hot, before, axis=0)
         before *= mask * (step > 0)[..., None]
-        length = data.lengths[index][:, None, None].astype(np.float32)
         arrays = (
             index,
             rows,
@@ -278,8 +234,6 @@ class TrajectorySampler:
             before,
             actions,
             weight[..., None] * (valid & (step >= scored[..., None])),
-            np.where(valid, step, 0).astype(np.float32) / length,
-            valid,
             self._returns[index],
         )
         return Batch(*(torch.from_numpy(array) for array in arrays))

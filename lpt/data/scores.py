@@ -1,8 +1,8 @@
-"""Normalised scores: D4RL's reference returns, and where they hold.
+"""Normalized scores: D4RL's reference returns, and where they hold.
 
 score = 100 (return - minimum) / (maximum - minimum), with D4RL's reference returns
 (`d4rl/infos.py`). A reference holds for the environment it was measured in. In a successor of it
-(MuJoCo's v5, gymnasium-robotics) there is a score, labelled as not D4RL's; elsewhere there is none,
+(MuJoCo's v5, gymnasium-robotics) there is a score, labeled as not D4RL's; elsewhere there is none,
 and the label says so.
 """
 
@@ -18,34 +18,31 @@ from lpt.data.tasks import find_task
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreReference:
-    """Reference returns of a family of tasks.
-
-    Attributes:
-        name: of the family, such as `maze2d-umaze` or `hopper`.
-        minimum: return that scores 0 (a random policy).
-        maximum: return that scores 100.
-        env_ids: environments in which these returns hold.
-        measured: where they were measured, in words.
-        near_ids: successors of those environments, in which scores are not D4RL's metric.
-        ceiling: practical ceiling, raw return, where one was measured.
-        note: what a reader of the score must know.
-    """
+    """Reference returns of a family of tasks."""
 
     name: str
+    """Of the family, such as `maze2d-umaze` or `hopper`."""
     minimum: float
+    """Return that scores 0 (a random policy)."""
     maximum: float
+    """Return that scores 100."""
     env_ids: tuple[str, ...]
+    """Environments in which these returns hold."""
     measured: str = ""
+    """Where they were measured, in words."""
     near_ids: tuple[str, ...] = ()
+    """Successors of those environments, in which scores are not D4RL's metric."""
     ceiling: float | None = None
+    """Practical ceiling, raw return, where one was measured."""
     note: str = ""
+    """What a reader of the score must know."""
 
     def score(self, returns: np.ndarray | float) -> np.ndarray:
-        """Returns the score of raw `returns`, of any shape."""
+        """Return the score of raw `returns`, of any shape."""
         return 100.0 * (np.asarray(returns, float) - self.minimum) / (self.maximum - self.minimum)
 
     def describe(self, env_id: str | None = None) -> str:
-        """Returns one line to print beside a score earned in `env_id`; None: in the right one."""
+        """Return one line to print beside a score earned in `env_id`; None: in the right one."""
         text = f"D4RL reference {self.name}: 0 = {self.minimum:g}, 100 = {self.maximum:g}"
         if self.ceiling is not None:
             text += f"; practical ceiling {self.score(self.ceiling):.1f} (return {self.ceiling:g})"
@@ -58,20 +55,17 @@ class ScoreReference:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NormalizedScore:
-    """Scores of episodes, or the reason why there are none.
-
-    Attributes:
-        scores: `[episodes]`, or None without a reference.
-        label: the reference used, or why there is none; always to be printed.
-        reference: the reference used.
-        exact: whether this is D4RL's metric. False where there is a score all the same: tables mark
-            it, and keep it out of rows of exact ones.
-    """
+    """Scores of episodes, or the reason why there are none."""
 
     scores: np.ndarray | None
+    """`[episodes]`, or None without a reference."""
     label: str
+    """The reference used, or why there is none; always to be printed."""
     reference: ScoreReference | None
+    """The reference used."""
     exact: bool = True
+    """Whether this is D4RL's metric. False where there is a score all the same: tables mark it,
+    and keep it out of rows of exact ones."""
 
     @property
     def mean(self) -> float | None:
@@ -162,7 +156,7 @@ REFERENCES: dict[str, ScoreReference] = {
 
 
 def find_reference(task: str) -> ScoreReference | None:
-    """Returns the reference of a task name such as `hopper-medium-v2`, or None."""
+    """Return the reference of a task name such as `hopper-medium-v2`, or None."""
     known = find_task(task)
     name = known.name if known else task
     if name in REFERENCES:
@@ -173,7 +167,7 @@ def find_reference(task: str) -> ScoreReference | None:
 def normalized_score(
     task: str, returns: Sequence[float] | np.ndarray, env_id: str | None = None
 ) -> NormalizedScore:
-    """Scores raw returns of evaluation episodes.
+    """Score raw returns of evaluation episodes.
 
     Args:
         task: task name, such as `maze2d-umaze`.

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from lpt.data.blocks import release
-
-if TYPE_CHECKING:
-    from lpt.data.dataset import TrajectoryDataset
 
 STD_FLOOR = 1e-3
 """Smallest standard deviation an observation is divided by, so that nothing explodes."""
@@ -24,7 +21,7 @@ _CHUNK = 16384
 
 
 def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and standard deviation of the columns of `values` `[S, dim]`, float32 `[dim]`.
+    """Return mean and standard deviation of the columns of `values` `[S, dim]`, float32 `[dim]`.
 
     The standard deviation is at least `STD_FLOOR`, and one for a column that never changes.
     Summed in float64, in chunks that stay in the processor's cache; the first row is subtracted
@@ -43,8 +40,8 @@ def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (mean + shift).astype(np.float32), std.astype(np.float32)
 
 
-def describe(dataset: TrajectoryDataset) -> str:
-    """Returns the summary that `repr` and `lpt-data info` print."""
+def describe(dataset: Any) -> str:
+    """Return the summary of a `TrajectoryDataset` that `repr` and `lpt-data info` print."""
     names = ("min", "10%", "50%", "90%", "max")
     quantiles = np.quantile(dataset.returns, [0.0, 0.1, 0.5, 0.9, 1.0])
     origin, lengths = dataset.provenance, dataset.lengths
@@ -56,7 +53,7 @@ def describe(dataset: TrajectoryDataset) -> str:
         f"  fingerprint  {origin.fingerprint}",
         f"  env_id       {origin.env_id or 'unknown'}",
         f"  size         {len(dataset)} trajectories, {dataset.num_steps} steps",
-        f"  shapes       observation [{dataset.obs_dim}], action {action}",
+        f"  shapes       observation [{dataset.observation_dim}], action {action}",
         f"  lengths      {lengths.min()} to {lengths.max()}, mean {lengths.mean():.1f}; "
         f"{int(dataset.terminated.sum())} terminated",
         f"  dropped      {short} trajectories under {dataset.config.min_length} steps, "

@@ -1,65 +1,86 @@
-"""The tasks known by name: environment, horizon, and which data set each has."""
+"""The tasks known by name: environment, horizon, which data set each has and how it is made."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from lpt.data.behaviour import has_recipe
-from lpt.data.d4rl_urls import d4rl_path
-from lpt_envs.connect_four.players import MIXTURES
-from lpt_envs.mazes import DEFAULT_HORIZON
+from lpt.data.d4rl_names import d4rl_path
+from lpt.data.recipes.actors import ActorsRecipe
+from lpt.data.recipes.games import GamesRecipe
+from lpt.data.recipes.maze import MazeRecipe
+from lpt.data.recipes.recipe import Made, Order, Progress, Recipe
+from lpt_envs.maze2d.mazes import DEFAULT_HORIZON
+from lpt_envs.mujoco.recipes import ROBOTS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A task with a published data set.
-
-    Attributes:
-        name: such as `maze2d-umaze` (without version).
-        version: the data set's version, D4RL's where D4RL has it.
-        env_id: gymnasium id to evaluate in.
-        horizon: evaluation horizon in steps.
-        files: names under which D4RL stores the data, in order of preference.
-        maze: maze name or string if the waypoint controller can regenerate the data, else None.
-        mixture: name of the players (`lpt_envs.connect_four.players.MIXTURES`) whose Connect Four
-            games the data are, else None.
-        reward: kind of reward of a maze.
-        steps: rows of the published data set, used on regeneration.
-        games: games of the data set, where their number is fixed and not that of the steps.
-        minari_id: Minari's own data set of the same robot and level, where there is one: recorded
-            afresh in a newer environment, hence other data than D4RL's.
-        env_kwargs: what `env_id` is made with; where given, Minari's own set too is evaluated so.
-        max_return: largest return of an episode that pays once for each thing reached, then ends;
-            data that pay for as long as it lasts are relabelled (`lpt.data.rewards`). None: not so.
-        files_fit: whether policies trained on D4RL's files can act in `env_id`.
-    """
+    """A task with a published data set."""
 
     name: str
+    """Such as `maze2d-umaze` (without version)."""
     version: int
+    """The data set's version, D4RL's where D4RL has it."""
     env_id: str
+    """Gymnasium id to evaluate in."""
     horizon: int
+    """Evaluation horizon in steps."""
     files: tuple[str, ...] = ()
-    maze: str | None = None
-    mixture: str | None = None
-    reward: Literal["sparse", "dense"] = "sparse"
-    steps: int = 1_000_000
-    games: int | None = None
+    """Names under which D4RL stores the data, in order of preference."""
+    recipe: Recipe | None = None
+    """How this toolkit makes the data (`lpt.data.recipes`), None where it cannot."""
     minari_id: str | None = None
+    """Minari's own data set of the same robot and level, where there is one: recorded afresh in
+    a newer environment, hence other data than D4RL's."""
     env_kwargs: dict[str, Any] = field(default_factory=dict, hash=False)
+    """What `env_id` is made with; where given, Minari's own set too is evaluated so."""
     max_return: float | None = None
+    """Largest return of an episode that pays once for each thing reached, then ends; data that
+    pay for as long as it lasts are relabeled (`lpt.data.rewards`). None: not so."""
     files_fit: bool = True
-
-    @property
-    def behaviour(self) -> bool:
-        """Whether saved actors can make the data (`lpt.data.behaviour`)."""
-        return self.maze is None and self.mixture is None and has_recipe(self.name)
+    """Whether policies trained on D4RL's files can act in `env_id`."""
 
     @property
     def generated(self) -> bool:
-        """Whether this toolkit can make the data."""
-        return self.maze is not None or self.mixture is not None or self.behaviour
+        """Whether the data can be made on this machine."""
+        return self.recipe is not None and self.recipe.available
+
+    def make(
+        self, *, steps: int | None = None, seed: int = 0, progress: Progress | None = None
+    ) -> Made:
+        """Make the data by the task's recipe; deterministic in `seed`.
+
+        Args:
+            steps: rows; None makes as many as are published.
+            seed: of everything random.
+            progress: called with (done, all) now and then.
+
+        Raises:
+            ValueError: the task has no recipe, or a number is out of range.
+            FileNotFoundError: the recipe is not available on this machine.
+        """
+        order = Order(
+            task=self.name, env_id=self.env_id, horizon=self.horizon, steps=steps, seed=seed
+        )
+        return self._required().make(order, progress)
+
+    def file_name(self, *, steps: int | None = None, seed: int = 0) -> str:
+        """Return the name of a file of made data, which holds every option.
+
+        Raises:
+            ValueError: the task has no recipe.
+        """
+        recipe = self._required()
+        size = recipe.size(steps)
+        options = f"{size.unit}s{size.count}-seed{seed}{recipe.tag}"
+        return f"{self.name}-v{self.version}-{options}{recipe.ending}"
+
+    def _required(self) -> Recipe:
+        if self.recipe is None:
+            raise ValueError(f"{self.name} has no recipe: its data cannot be made here")
+        return self.recipe
 
 
 _MAZE_SIZES = {
@@ -90,9 +111,7 @@ def _maze_task(size: str, evaluation: bool, dense: bool) -> Task:
         env_id=f"lpt_envs:lpt/Maze2D-{maze}{'-dense' if dense else ''}-v1",
         horizon=horizon,
         files=tuple(dict.fromkeys([f"{stem}-{kind}-v1.hdf5", f"{name}-v1.hdf5"])),
-        maze=maze,
-        reward="dense" if dense else "sparse",
-        steps=steps,
+        recipe=MazeRecipe(maze=maze, reward="dense" if dense else "sparse", steps=steps),
     )
 
 
@@ -109,7 +128,7 @@ def _mujoco_task(robot: str, data: str) -> Task:
         env_id=f"{_MUJOCO[robot]}-v4",
         horizon=1000,
         files=(stem, f"{name}-v2.hdf5"),
-        steps=steps,
+        recipe=ActorsRecipe(robot=robot, data=data, steps=steps) if robot in ROBOTS else None,
         minari_id=f"mujoco/{robot}/{data}-v0" if data in ("medium", "expert") else None,
     )
 
@@ -139,7 +158,7 @@ def _kitchen_task(data: str) -> Task:
 
 
 def _robotics_task(*, name: str, **options: Any) -> Task:
-    """Returns a task whose D4RL environment needs mujoco-py, and gymnasium-robotics' is another.
+    """Return a task whose D4RL environment needs mujoco-py, and gymnasium-robotics' is another.
 
     D4RL's ant has weaker motors (30 against 150 Nm), and D4RL's files hold other observations: 29
     numbers (position, no goal) and 60 (no velocities), against 31 and 81 or 83 here, flattened from
@@ -151,15 +170,12 @@ def _robotics_task(*, name: str, **options: Any) -> Task:
 
 
 def _connect_four_task(name: str, mixture: str) -> Task:
-    recipe = MIXTURES[mixture]
     return Task(
         name=name,
         version=0,
         env_id="lpt_envs:lpt/ConnectFour-v0",
         horizon=21,
-        mixture=mixture,
-        steps=recipe.steps or 0,
-        games=recipe.games,
+        recipe=GamesRecipe(mixture=mixture),
     )
 
 
@@ -179,7 +195,7 @@ TASKS: dict[str, Task] = {
 
 
 def find_task(name: str) -> Task | None:
-    """Returns the task of a name, or None if there is no such task.
+    """Return the task of a name, or None if there is no such task.
 
     The version suffix and `-sparse` are optional: `maze2d-umaze`, `maze2d-umaze-v1` and
     `maze2d-umaze-sparse-v1` are one task. Another version is other data and is not found.
@@ -194,11 +210,11 @@ def find_task(name: str) -> Task | None:
 
 
 def custom_maze(maze: str) -> Task:
-    """Returns the task of one's own maze string (sparse reward, `lpt/Maze2D-v1`)."""
+    """Return the task of one's own maze string (sparse reward, `lpt/Maze2D-v1`)."""
     return Task(
         name="maze2d-custom",
         version=1,
         env_id="lpt_envs:lpt/Maze2D-v1",
         horizon=DEFAULT_HORIZON,
-        maze=maze,
+        recipe=MazeRecipe(maze=maze),
     )

@@ -17,12 +17,12 @@ ACTION_TOLERANCE = 1e-3
 
 
 def problem(where: str, field: str, what: str, mend: str) -> ValueError:
-    """Returns the error for `field` of the data at `where`: what is wrong and how to mend it."""
+    """Return the error for `field` of the data at `where`: what is wrong and how to mend it."""
     return ValueError(f"{where}: field '{field}' {what}. {mend}")
 
 
 def numeric(array: Any, steps: int, field: str, where: str) -> np.ndarray:
-    """Returns `array` as a numpy array of real numbers with `steps` rows, without a copy.
+    """Return `array` as a numpy array of real numbers with `steps` rows, without a copy.
 
     Raises:
         ValueError: it holds something else, or another number of rows.
@@ -33,7 +33,7 @@ def numeric(array: Any, steps: int, field: str, where: str) -> np.ndarray:
 
 
 def as_observations(array: Any, where: str) -> np.ndarray:
-    """Returns observations as float32 `[steps, obs_dim]`, without a copy where they already are.
+    """Return observations as float32 `[steps, observation_dim]`, without a copy if they are so.
 
     Raises:
         ValueError: not numeric, not two-dimensional, empty, or with NaN or infinite entries.
@@ -43,7 +43,7 @@ def as_observations(array: Any, where: str) -> np.ndarray:
         raise problem(
             where,
             "observations",
-            f"has shape {list(values.shape)}, expected [steps, obs_dim]",
+            f"has shape {list(values.shape)}, expected [steps, observation_dim]",
             "Put all trajectories end to end and flatten each observation to a vector "
             "(gymnasium.spaces.flatten does so for structured spaces).",
         )
@@ -58,7 +58,7 @@ def as_observations(array: Any, where: str) -> np.ndarray:
 
 
 def as_rewards(array: Any, steps: int, where: str) -> np.ndarray:
-    """Returns rewards as float32 `[steps]`; a trailing axis of one is dropped.
+    """Return rewards as float32 `[steps]`; a trailing axis of one is dropped.
 
     Raises:
         ValueError: not numeric, of another length than the observations, or not finite.
@@ -68,7 +68,7 @@ def as_rewards(array: Any, steps: int, where: str) -> np.ndarray:
 
 
 def as_flags(array: Any, steps: int, field: str, where: str) -> np.ndarray:
-    """Returns episode flags (`terminals` or `timeouts`) as bool `[steps]`.
+    """Return episode flags (`terminals` or `timeouts`) as bool `[steps]`.
 
     Raises:
         ValueError: of another length than the observations, or with entries other than 0 and 1.
@@ -82,7 +82,7 @@ def as_flags(array: Any, steps: int, field: str, where: str) -> np.ndarray:
 def as_actions(
     array: Any, steps: int, where: str, *, discrete: bool | None, num_actions: int | None
 ) -> np.ndarray:
-    """Returns actions as float32 `[steps, act_dim]` or, if discrete, int64 `[steps]`.
+    """Return actions as float32 `[steps, act_dim]` or, if discrete, int64 `[steps]`.
 
     Args:
         array: the stored actions.
@@ -114,7 +114,7 @@ def as_actions(
 
 
 def as_offsets(array: Any, steps: int, where: str) -> np.ndarray:
-    """Returns trajectory offsets as int64 `[n+1]`, from 0 to `steps`, strictly increasing.
+    """Return trajectory offsets as int64 `[n+1]`, from 0 to `steps`, strictly increasing.
 
     Raises:
         ValueError: any of these does not hold.
@@ -137,6 +137,34 @@ def as_offsets(array: Any, steps: int, where: str) -> np.ndarray:
         what = f"does not increase at entry {at + 1} (an empty trajectory)"
         raise problem(where, "offsets", what, mend)
     return values
+
+
+def as_trajectories(
+    observations: Any,
+    actions: Any,
+    rewards: Any,
+    offsets: Any,
+    terminated: Any | None,
+    where: str,
+    *,
+    discrete: bool | None,
+    num_actions: int | None,
+) -> dict[str, np.ndarray]:
+    """Return all arrays of a data set, checked, by their names; no `terminated`: never.
+
+    Raises:
+        ValueError: as the functions above.
+    """
+    obs = as_observations(observations, where)
+    steps = len(obs)
+    act = as_actions(actions, steps, where, discrete=discrete, num_actions=num_actions)
+    rew = as_rewards(rewards, steps, where)
+    offs = as_offsets(offsets, steps, where)
+    if terminated is None:
+        terminated = np.zeros(len(offs) - 1, bool)
+    ended = as_flags(terminated, len(offs) - 1, "terminated", where)
+    names = ("observations", "actions", "rewards", "offsets", "terminated")
+    return dict(zip(names, (obs, act, rew, offs, ended), strict=True))
 
 
 def _discrete_actions(

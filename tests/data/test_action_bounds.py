@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box
 
-from lpt.checks import check_spaces
+from lpt.algorithms.return_to_go import with_return_to_go
 from lpt.data import Provenance, load
 from lpt.data.action_bounds import ActionBounds
-from lpt.data.npz import write_npz
-from lpt.model import Spaces
-from lpt.return_to_go import with_return_to_go
+from lpt.data.formats.npz import write_npz
+from lpt.evaluation.environments import check_spaces
+from lpt.model.spaces import Spaces
 
 LARGE = np.finfo(np.float32).max
 PENDULUM = ActionBounds(np.float32([-2]), np.float32([2]))

@@ -11,7 +11,7 @@ SHORT = ["--steps", "2500"]
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch):
     monkeypatch.setenv("LPT_OFFLINE", "1")
-    monkeypatch.delenv("LPT_BEHAVIOUR_DIR", raising=False)
+    monkeypatch.delenv("LPT_BEHAVIOR_DIR", raising=False)
 
 
 def test_make_writes_where_load_looks(folders, capsys):
@@ -89,7 +89,7 @@ def test_info(folders, capsys):
     ("args", "text"),
     [
         (["make", "ant-medium"], "has no generator: give one of maze2d-umaze"),
-        (["make", "hopper-expert"], "has no generator.*scripts/train_behaviour.py"),
+        (["make", "hopper-expert"], "has no generator.*scripts/train_behavior.py"),
         (["make", "hopper-medium", "--noise", "0.1"], "hopper-medium has no action noise"),
         (["make", "hopper-medium", "--format", "games"], "hopper-medium has no games"),
         (["make", "hopper-medium", "--steps", "0"], "steps=0"),

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lpt.data import DatasetConfig, Provenance, TrajectoryDataset
+from lpt.config import DatasetConfig
+from lpt.data import Provenance, TrajectoryDataset
 
 
 def test_arrays_are_taken_over_without_copy_and_read_only(steps):
@@ -27,7 +28,7 @@ def test_sizes_and_trajectories(steps):
     arrays = steps([3, 5, 2])
     dataset = TrajectoryDataset.from_steps(**arrays)
     assert dataset.num_trajectories == len(dataset) == 3
-    assert (dataset.num_steps, dataset.obs_dim, dataset.action_dim) == (10, 3, 2)
+    assert (dataset.num_steps, dataset.observation_dim, dataset.action_dim) == (10, 3, 2)
     assert dataset.lengths.tolist() == [3, 5, 2]
     assert dataset.offsets.tolist() == [0, 3, 8, 10]
     one = dataset.trajectory(1)
@@ -62,7 +63,7 @@ def test_statistics_survive_constant_and_large_entries(steps):
     assert dataset.return_std == 1.0  # all labels equal
 
 
-def test_standardisation_can_be_switched_off(make_dataset):
+def test_standardization_can_be_switched_off(make_dataset):
     dataset = make_dataset([4, 4], config=DatasetConfig(standardize_observations=False))
     assert dataset.observation_mean.tolist() == [0, 0, 0]
     assert dataset.observation_std.tolist() == [1, 1, 1]

@@ -14,9 +14,11 @@ import h5py
 import numpy as np
 import pytest
 
-from lpt.data import load, resolve, write_d4rl
-from lpt.data.d4rl_urls import d4rl_path, d4rl_url
-from lpt.data.download import DownloadError, download, download_record
+from lpt.data import load, write_d4rl
+from lpt.data.d4rl_names import d4rl_path
+from lpt.data.sources import d4rl as d4rl_source
+from lpt.data.sources.d4rl_server import d4rl_url
+from lpt.data.sources.download import DownloadError, download, download_record
 from lpt.data.tasks import TASKS
 
 QUICK = {"timeout": 0.3, "pause": 0.0, "progress": False}
@@ -290,7 +292,7 @@ def test_a_status_becomes_a_message_that_says_what_to_do(server, target, status,
     server.answers = [reply(status, b"<html>no</html>")]
     with pytest.raises(DownloadError, match=word) as caught:
         download(server.url, target, **QUICK)
-    for part in (server.url, str(target), "LPT_D4RL_URL", "--data regenerated", str(status)):
+    for part in (server.url, str(target), "LPT_D4RL_URL", "--source regenerated", str(status)):
         assert part in str(caught.value)
     assert len(server.requests) == 1
 
@@ -392,8 +394,9 @@ def test_offline_nothing_is_asked_for(server, target, monkeypatch):
 def d4rl(server, folders, monkeypatch) -> Server:
     """The server as the address of D4RL, and a hopper-medium that is small in its full size."""
     monkeypatch.setenv("LPT_D4RL_URL", server.url)
-    monkeypatch.delenv("LPT_BEHAVIOUR_DIR", raising=False)
-    task = replace(TASKS["hopper-medium"], steps=1200)
+    monkeypatch.delenv("LPT_BEHAVIOR_DIR", raising=False)
+    task = TASKS["hopper-medium"]
+    task = replace(task, recipe=replace(task.recipe, steps=1200))
     monkeypatch.setitem(TASKS, "hopper-medium", task)
     return server
 
@@ -434,7 +437,7 @@ def test_a_task_is_downloaded_once_and_says_from_where(d4rl, published, folders,
     ],
 )
 def test_what_cannot_be_downloaded_is_regenerated(d4rl, monkeypatch, answer, why):
-    monkeypatch.setattr(resolve, "SHORT_TIMEOUT", 0.2)
+    monkeypatch.setattr(d4rl_source, "SHORT_TIMEOUT", 0.2)
     d4rl.answers = [answer]
     lines: list[str] = []
     record = load("hopper-medium", log=lines.append).provenance

@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
+from lpt.config import DatasetConfig
 from lpt.data import (
-    DatasetConfig,
     Provenance,
     TrajectoryDataset,
     read_d4rl,

@@ -8,21 +8,14 @@ import numpy as np
 import pytest
 
 from lpt.cli.data import main
-from lpt.data import (
-    DatasetConfig,
-    Provenance,
-    load,
-    read_file,
-    read_games,
-    read_minari,
-    write_games,
-)
-from lpt.data.games import behaviour, build_dataset, final_boards, read_behaviour, read_players
-from lpt.data.regenerate import regenerate_games
-from lpt.data.sources import data_folder, regenerated_path
+from lpt.config import DatasetConfig
+from lpt.data import Provenance, load, read_file, read_games, read_minari, write_games
+from lpt.data.formats.games import build_dataset, final_boards, parse_file
+from lpt.data.formats.games_behavior import behavior, read_behavior
+from lpt.data.sources.folders import data_folder, regenerated_path
 from lpt.data.tasks import TASKS, find_task
 from lpt_envs.connect_four.board import Board
-from lpt_envs.connect_four.games import Games, shipped_games
+from lpt_envs.connect_four.games import Games, format_games, shipped_games
 
 LAST_DISC = "416113032521012232343160065254045605456643"
 """The opponent wins with disc 42."""
@@ -40,13 +33,13 @@ def write(path, *lines):
 
 @pytest.fixture(scope="module")
 def games() -> Games:
-    return regenerate_games(TASK, steps=400, seed=1)[0]
+    return TASK.make(steps=400, seed=1).games
 
 
 def test_a_file_by_hand(tmp_path):
     path = write(tmp_path / "mine.games", "# three games", WIN, LOSS, WIN)
     dataset = read_games(path)
-    assert dataset.num_actions == 7 and dataset.obs_dim == 84
+    assert dataset.num_actions == 7 and dataset.observation_dim == 84
     assert dataset.offsets.tolist() == [0, 4, 8, 12] and dataset.actions.dtype == np.int64
     assert dataset.actions.tolist() == [0, 0, 0, 0, 1, 2, 3, 5, 0, 0, 0, 0]
     assert dataset.rewards.nonzero()[0].tolist() == [3, 7, 11]
@@ -79,8 +72,7 @@ def test_round_trip(games, tmp_path, name):
     direct = build_dataset(games, record)
     assert again.provenance.fingerprint == direct.provenance.fingerprint
     assert again.provenance.source == "regenerated" and again.provenance.details["seed"] == 1
-    letters, names = read_players(path)
-    assert letters.tolist() == games.players and names["e"] == "eps-greedy 0.01"
+    assert parse_file(path)[0] == games and games.names["e"] == "eps-greedy 0.01"
     with pytest.raises(FileExistsError, match="not overwritten"):
         write_games(path, games)
     assert list(tmp_path.iterdir()) == [path]
@@ -100,7 +92,7 @@ def test_round_trip(games, tmp_path, name):
 )
 def test_illegal_games_name_file_line_and_move(tmp_path, line, message):
     path = write(tmp_path / "bad.games", "# two comments", WIN, line, LOSS, "7")
-    for read in (read_games, read_behaviour):
+    for read in (read_games, read_behavior):
         with pytest.raises(ValueError, match=message) as error:
             read(path)
         assert str(error.value).startswith(f"{path}: ")
@@ -138,7 +130,7 @@ def test_shipped_data_load_by_name(folders, capsys):
     assert (record.source, record.id) == ("regenerated", "connect-four-mixed")
     assert record.env_id == "lpt_envs:lpt/ConnectFour-v0" and dataset.config.horizon == 21
     assert len(dataset) == 20_000 and dataset.num_actions == 7 and dataset.lengths.max() <= 21
-    for key in ("generator", "opponent", "mixture", "versions", "behaviour"):
+    for key in ("generator", "opponent", "mixture", "versions", "behavior"):
         assert key in record.details
     assert record.details["seed"] == 0 and record.details["games"] == 20_000
     assert not data_folder().exists()
@@ -160,9 +152,9 @@ def test_a_regenerated_file_goes_first_and_is_made_for_other_sizes(folders, caps
 
 
 def test_a_shorter_file_is_the_beginning(games):
-    short = regenerate_games(TASK, steps=100, seed=1)[0]
+    short = TASK.make(steps=100, seed=1).games
     assert short.moves == games.moves[: len(short)]
-    assert regenerate_games(TASK, steps=100, seed=0)[0].moves != short.moves
+    assert TASK.make(steps=100, seed=0).games.moves != short.moves
 
 
 def test_sources_that_do_not_exist(folders):
@@ -172,8 +164,6 @@ def test_sources_that_do_not_exist(folders):
         load("connect-four", source="shipped", steps=5)
     with pytest.raises(FileNotFoundError, match="holds no such data"):
         load("maze2d-umaze", source="shipped")
-    with pytest.raises(ValueError, match="has no mixture"):
-        regenerate_games(TASKS["maze2d-umaze"])
 
 
 def test_ones_own_games_under_a_task(tmp_path, folders):
@@ -230,21 +220,21 @@ def test_the_data_are_what_the_environment_gives(games):
             assert reward == one.rewards[t] and ended == (t == len(one) - 1)
 
 
-def test_behaviour_figures():
+def test_behavior_figures():
     moves = [WIN, WIN, LOSS, LAST_DISC, DRAWN]
-    games = Games(moves=moves, players=["s", "e", "s", "s", "e"], names={"s": "specialised"})
-    record = behaviour(games)
+    games = Games(moves=moves, players=["s", "e", "s", "s", "e"], names={"s": "specialized"})
+    record = behavior(games)
     assert record["games"] == 5 and record["steps"] == 4 + 4 + 4 + 21 + 21
     assert (record["win"], record["draw"], record["loss"]) == (0.4, 0.2, 0.4)
     assert record["mean_return"] == 0 and record["last_disc_losses"] == 0.2
     assert record["distinct_games"] == 4 and record["first_moves"][0] == 0.4
-    assert record["players"]["specialised"]["share"] == 0.6
+    assert record["players"]["specialized"]["share"] == 0.6
     assert record["players"]["e"]["mean_return"] == 0.5
 
 
 def test_the_shipped_mixture_behaves_as_published():
     """Known: mean return +0.147 (.559 / .029 / .412), halves +0.90 and -0.60, 80.9k games."""
-    record = read_behaviour(shipped_games("esper"))
+    record = read_behavior(shipped_games("esper"))
     assert record["mean_return"] == pytest.approx(0.147, abs=0.01)
     for outcome, share in (("win", 0.559), ("draw", 0.029), ("loss", 0.412)):
         assert record[outcome] == pytest.approx(share, abs=0.006)
@@ -255,18 +245,18 @@ def test_the_shipped_mixture_behaves_as_published():
     assert record["first_move_6_given_win"] == pytest.approx(0.18, abs=0.01)
     assert record["distinct_games"] == pytest.approx(689, abs=40)
     assert record["distinct_states"] == pytest.approx(3000, rel=0.06)
-    eps, specialised = (record["players"][p] for p in ("eps-greedy 0.01", "specialised"))
+    eps, specialized = (record["players"][p] for p in ("eps-greedy 0.01", "specialized"))
     assert eps["mean_return"] == pytest.approx(0.90, abs=0.01)
-    assert specialised["mean_return"] == pytest.approx(-0.60, abs=0.01)
-    assert specialised["win"] == pytest.approx(0.2, abs=0.01)
+    assert specialized["mean_return"] == pytest.approx(-0.60, abs=0.01)
+    assert specialized["win"] == pytest.approx(0.2, abs=0.01)
 
 
 def test_the_gamble_mixture_leads_astray():
     """Most wins began with the bad first move, so that a return prompt asks for it."""
-    record = read_behaviour(shipped_games("gamble"))
+    record = read_behavior(shipped_games("gamble"))
     assert record["first_moves"][6] == pytest.approx(0.9, abs=0.01)
     assert record["first_move_6_given_win"] > 0.6
-    assert record["players"]["specialised"]["share"] == pytest.approx(0.9, abs=0.01)
+    assert record["players"]["specialized"]["share"] == pytest.approx(0.9, abs=0.01)
 
 
 def test_info_prints_and_keeps_the_figures(folders, capsys):
@@ -308,7 +298,7 @@ def test_task_names():
     assert find_task("connect-four") is find_task("connect-four-v0")
     assert find_task("connect-four-v1") is None
     assert {find_task(f"connect-four{end}").horizon for end in ("", "-gamble", "-mixed")} == {21}
-    assert find_task("connect-four-mixed").games == 20_000
+    assert str(find_task("connect-four-mixed").recipe.size()) == "20000 games"
     with pytest.raises(ValueError, match="did you mean connect-four"):
         load("connect-fuor")
 
@@ -316,6 +306,45 @@ def test_task_names():
 def test_short_games_can_be_dropped(tmp_path):
     path = write(tmp_path / "a.games", WIN, DRAWN)
     assert read_games(path, DatasetConfig(min_length=5)).lengths.tolist() == [21]
+
+
+@pytest.mark.parametrize("name", ["connect-four", "connect-four-gamble", "connect-four-mixed"])
+def test_a_shipped_file_says_what_a_regenerated_one_would(name):
+    """All but the versions of the libraries; the games are compared in tests/envs."""
+    task = TASKS[name]
+    games, header, _ = parse_file(task.recipe.shipped)
+    made = task.make(steps=1)
+    text = format_games(made.games, {"provenance": made.provenance.to_dict()})
+    again = json.loads(text.splitlines()[0].removeprefix("# "))
+    size = task.recipe.size()
+    details = again["provenance"]["details"]
+    del details["steps"], details["versions"], header["provenance"]["details"]["versions"]
+    details |= {f"{size.unit}s": size.count, "behavior": behavior(games)}
+    assert header == again
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["connect-four", "connect-four-gamble", "connect-four-mixed"])
+def test_a_shipped_file_is_the_regenerated_one(name, tmp_path):
+    task = TASKS[name]
+    task.make().write(tmp_path / "again.games.xz")
+    again, shipped = parse_file(tmp_path / "again.games.xz"), parse_file(task.recipe.shipped)
+    for _, header, _ in (again, shipped):
+        del header["provenance"]["details"]["versions"]
+    assert again == shipped
+
+
+def test_files_with_british_headers_are_read(tmp_path):
+    """As they were written before version 0.2."""
+    name, key = "specialised", "behaviour"  # codespell:ignore
+    details = {"mixture": {name: 1.0}, key: {"games": 1}, "horizon": 21}
+    record = Provenance("regenerated", "connect-four", TASK.env_id, details=details)
+    path = tmp_path / "old.games"
+    games = Games(moves=[WIN], players=["s"], names={"s": name})
+    write_games(path, games, record)
+    dataset = read_games(path)
+    assert dataset.provenance.id == "connect-four" and dataset.returns.tolist() == [1]
+    assert read_behavior(path)["players"][name]["win"] == 1
 
 
 def test_shipped_files_are_small():

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from lpt.baselines import training_data
-from lpt.checkpoint import latest_checkpoint, load_training_state
-from lpt.cli import train
+from lpt.algorithms import find_algorithm
+from lpt.checkpoint.files import latest_checkpoint, load_training_state
 from lpt.cli.data import main
+from lpt.config import DatasetConfig
 from lpt.data import (
-    DatasetConfig,
     Provenance,
     TrajectoryDataset,
     convert,
@@ -31,7 +30,7 @@ from lpt.data import (
 )
 from lpt.data import blocks as blocks_module
 from lpt.data.blocks import blocks, read_scattered, release, scratch, select, trajectory_blocks
-from lpt.data.mapped import verify
+from lpt.data.formats.mapped import verify
 from lpt.data.rewards import pay_once
 
 ARRAYS = ("observations", "actions", "rewards", "offsets", "returns", "terminated")
@@ -195,10 +194,23 @@ def change(folder, **entries) -> None:
     (folder / "data.json").write_text(json.dumps({**record, **entries}))
 
 
+def test_a_folder_of_the_first_format_opens(make_dataset, tmp_path):
+    """It called the size of an observation `obs_dim`."""
+    dataset = make_dataset([4, 5])
+    write_mapped(tmp_path / "a.lpt", dataset)
+    record = json.loads((tmp_path / "a.lpt" / "data.json").read_text())
+    assert record["format"] == 2 and "obs_dim" not in record["sizes"]
+    sizes = record["sizes"]
+    change(tmp_path / "a.lpt", format=1, sizes={"obs_dim": sizes.pop("observation_dim"), **sizes})
+    again = read_mapped(tmp_path / "a.lpt")
+    same(dataset, again)
+    verify(again)
+
+
 @pytest.mark.parametrize(
     "entries",
     [
-        {"format": 2},
+        {"format": 3},
         {"provenance": None},
         {"provenance": {"what": 1}},
         {"config": {"horizons": 3}},
@@ -220,7 +232,7 @@ def test_damaged_folders_are_named(make_dataset, tmp_path):
     write_mapped(folder, make_dataset([4, 5]))
     with pytest.raises(FileNotFoundError, match=r"b\.lpt: no such folder\. Make it with: lpt-data"):
         read_mapped(tmp_path / "b.lpt")
-    change(folder, sizes={"steps": 10, "trajectories": 2, "obs_dim": 3, "act_dim": 2})
+    change(folder, sizes={"steps": 10, "trajectories": 2, "observation_dim": 3, "act_dim": 2})
     with pytest.raises(ValueError, match=r"observations\.npy: holds <f4 \[9, 3\], .*\[10, 3\]"):
         read_mapped(folder)
     write_mapped(folder, make_dataset([4, 5]), overwrite=True)
@@ -301,9 +313,8 @@ def test_best_return_to_go_and_paying_once(make_dataset, tmp_path):
     dataset = make_dataset([4, 1, 7, 2, 9, 3])
     write_mapped(tmp_path / "a.lpt", dataset)
     mapped = read_mapped(tmp_path / "a.lpt")
-    pairs = [
-        (training_data(name, dataset), training_data(name, mapped)) for name in ("dt", "bc-10")
-    ]
+    algorithms = map(find_algorithm, ("dt", "bc-10"))
+    pairs = [(one.training_data(dataset), one.training_data(mapped)) for one in algorithms]
     pairs.append((dataset.best(0.5), mapped.best(0.5)))
     pairs.append((pay_once(dataset, 0.1), pay_once(mapped, 0.1)))
     for there, here in pairs:
@@ -312,27 +323,20 @@ def test_best_return_to_go_and_paying_once(make_dataset, tmp_path):
     assert {path.suffix for path in (tmp_path / "a.lpt").iterdir()} == {".npy", ".json"}
 
 
-SIZES = """
---model.width 8 --model.heads 2 --model.layers 1 --model.context 3 --model.prior-width 4
---model.prior-multipliers 1 2 --proposal.width 16 --proposal.layers 1 --proposal.heads 2
---proposal.steps 4 --sampler.batch-trajectories 8 --sampler.segments 2 --sampler.segment-steps 6
---planning.steps 3 --evaluation.episodes 1 --training.evaluate-every 0 --training.log-every 4
-""".split()
-
-
 @pytest.mark.parametrize("algorithm", ["lpt", "bc-10", "dt"])
-def test_training_is_the_same_bit_for_bit(folders, monkeypatch, algorithm):
+def test_training_is_the_same_bit_for_bit(
+    tmp_path, monkeypatch, umaze, flags, lpt_train, algorithm
+):
     monkeypatch.setattr(blocks_module, "_BLOCK_BYTES", 1 << 15)
     monkeypatch.setattr(blocks_module, "_BLOCK_STEPS", 1000)
-    data = folders / "maze.hdf5"
-    main(["make", "maze2d-umaze", "--steps", "9000", "--out", str(data)])
-    main(["convert", "maze2d-umaze", str(folders / "maze.lpt"), "--source", str(data)])
+    folder = tmp_path / "maze.lpt"
+    main(["convert", "maze2d-umaze", str(folder), "--source", str(umaze)])
     states = []
     monkeypatch.setattr(sampling, "_RESIDENT_BYTES", 0)  # pages are let go of, as of large maps
-    for place in (data, folders / "maze.lpt"):
-        out = folders / f"run{place.suffix}"
-        task = ["--env", "maze2d-umaze", "--data", str(place), "--out", str(out)]
-        assert train.main([*task, "--algorithm", algorithm, "--steps", "8", *SIZES]) == 0
+    for place in (umaze, folder):
+        out = tmp_path / f"run{place.suffix}"
+        options = ["--algorithm", algorithm, "--sampler.batch-trajectories", "4"]
+        assert lpt_train([*flags(place, out, updates=8), *options]) == 0
         states.append(load_training_state(latest_checkpoint(out))[0])
     assert states[0].keys() == states[1].keys()
     for name, tensor in states[0].items():
@@ -385,8 +389,9 @@ def test_memory_is_bounded(tmp_path):
         file.create_dataset("observations", (count, width), "f4", chunks=(4000, width))
         file["actions"], file["rewards"] = np.zeros((count, 1), "f4"), np.ones(count, "f4")
         file["terminals"], file["timeouts"] = flags, ~flags & False
-        for start in range(0, count, 40_000):
-            file["observations"][start : start + 40_000] = np.arange(width)
+        rows = np.tile(np.arange(width, dtype=np.float32), (40_000, 1))
+        for start in range(0, count, len(rows)):
+            file["observations"][start : start + len(rows)] = rows
     command = [sys.executable, "-c", MEASURE, str(tmp_path / "big.hdf5"), str(tmp_path / "a.lpt")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     before, converted, sampled, size = map(int, done.stdout.split())

@@ -4,14 +4,13 @@ import gymnasium as gym
 import minari
 import numpy as np
 import pytest
-from data_helpers import stack
 from minari.data_collector import EpisodeBuffer
 
-from lpt.cli.train import main as train
-from lpt.data import DatasetConfig, Provenance, read_minari, write_minari
-from lpt.data.minari_io import flatten_batch, is_minari_id
-from lpt.evaluation import evaluate
-from lpt.policy import LPTPolicy
+from lpt.config import DatasetConfig
+from lpt.data import Provenance, read_minari, write_minari
+from lpt.data.formats.minari import flatten_batch, is_minari_id
+from lpt.evaluation.policy import LPTPolicy
+from lpt.evaluation.rollout import evaluate
 
 MAZE = "lpt_envs:lpt/Maze2D-umaze-v1"
 
@@ -110,7 +109,7 @@ SPACES = {
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_flattening_agrees_with_gymnasium(name):
+def test_flattening_agrees_with_gymnasium(name, stack):
     space = SPACES[name]
     space.seed(0)
     samples = [space.sample() for _ in range(6)]
@@ -118,7 +117,7 @@ def test_flattening_agrees_with_gymnasium(name):
     np.testing.assert_array_equal(flatten_batch(space, stack(space, samples), "x"), expected)
 
 
-def test_structured_observations_from_minari(folders):
+def test_structured_observations_from_minari(folders, stack):
     space = SPACES["goal"]
     space.seed(0)
     samples = [space.sample() for _ in range(4)]
@@ -203,13 +202,13 @@ def test_actions_outside_their_own_space_are_clipped_and_counted(folders):
     assert dataset.provenance.details["clipped_actions"] == beyond > 0
 
 
-def test_a_policy_acts_in_the_units_of_its_environment(folders):
+def test_a_policy_acts_in_the_units_of_its_environment(folders, lpt_train):
     collect_pendulum("theirs/pendulum-v0")
-    flags = "--env pendulum --data theirs/pendulum-v0 --steps 2 --evaluation.episodes 2"
+    flags = "--env pendulum --source theirs/pendulum-v0 --updates 2 --evaluation.episodes 2"
     flags += " --sampler.batch-trajectories 6 --device cpu"
     sizes = "--model.width 16 --model.heads 2 --model.context 3 --planning.steps 2"
     out = folders / "run"
-    assert train([*flags.split(), *sizes.split(), "--out", str(out), "--seed", "0"]) == 0
+    assert lpt_train([*flags.split(), *sizes.split(), "--out", str(out), "--seed", "0"]) == 0
     policy = LPTPolicy.load(out)
     with pytest.raises(ValueError, match=r"Box\(-1.0, 1.0.*answers in \[\[-2.0\], \[2.0\]\]"):
         evaluate(policy, lambda: gym.wrappers.RescaleAction(gym.make("Pendulum-v1"), -1, 1))

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from lpt.data import Provenance, load, write_d4rl, write_minari
-from lpt.data.minari_remote import fetch_minari, is_local
+from lpt.data.sources.minari_server import fetch_minari, is_local
 from lpt.data.tasks import TASKS
 
 hub_constants = pytest.importorskip("huggingface_hub.constants")
@@ -211,7 +211,9 @@ def test_offline_forbids_it(hub, monkeypatch):
 
 
 def test_auto_asks_the_net_for_no_minari_set(hub, folders, make_dataset, monkeypatch):
-    monkeypatch.setitem(TASKS, "hopper-medium", replace(TASKS["hopper-medium"], steps=1000))
+    task = TASKS["hopper-medium"]
+    task = replace(task, recipe=replace(task.recipe, steps=1000))
+    monkeypatch.setitem(TASKS, "hopper-medium", task)
     assert load("hopper-medium", log=None).provenance.source == "regenerated"
     write_d4rl(folders / "d4rl" / TASKS["hopper-medium"].files[0], make_dataset([7]))
     assert load("hopper-medium", log=None).provenance.source == "d4rl"

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lpt.data import DatasetConfig, Provenance, TrajectoryDataset
+from lpt.config import DatasetConfig
+from lpt.data import Provenance, TrajectoryDataset
 from lpt.data.returns import cut, label
 
 

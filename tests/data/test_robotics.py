@@ -9,12 +9,12 @@ import h5py
 import minari
 import numpy as np
 import pytest
-from data_helpers import stack
 from minari.data_collector import EpisodeBuffer
 
-from lpt.data import DatasetConfig, TrajectoryDataset, find_task, load, write_d4rl
+from lpt.config import DatasetConfig
+from lpt.data import TrajectoryDataset, find_task, load, write_d4rl
 from lpt.data.rewards import pay_once
-from lpt.simulation.envs import make_env
+from lpt_envs.making import make_env
 
 
 @pytest.fixture(autouse=True)
@@ -22,11 +22,11 @@ def _offline(folders, monkeypatch):
     monkeypatch.setenv("LPT_OFFLINE", "1")
 
 
-def d4rl_file(path, rewards, flags, *, obs_dim, act_dim):
+def d4rl_file(path, rewards, flags, *, observation_dim, act_dim):
     """An HDF5 file in D4RL's layout, with random observations and actions."""
     rng, rows = np.random.default_rng(0), len(rewards)
     with h5py.File(path, "w") as file:
-        file["observations"] = rng.normal(size=(rows, obs_dim)).astype(np.float32)
+        file["observations"] = rng.normal(size=(rows, observation_dim)).astype(np.float32)
         file["actions"] = rng.uniform(-1, 1, (rows, act_dim)).astype(np.float32)
         file["rewards"] = np.asarray(rewards, np.float32)
         for key, steps in flags.items():
@@ -41,14 +41,14 @@ def test_d4rls_antmaze_file(folders):
     terminals, timeouts = [30, 31, 32, 33], [59, 99]
     rewards = np.isin(np.arange(110), terminals)
     flags = {"terminals": terminals, "timeouts": timeouts}
-    d4rl_file(folders / "d4rl" / task.files[0], rewards, flags, obs_dim=29, act_dim=8)
+    d4rl_file(folders / "d4rl" / task.files[0], rewards, flags, observation_dim=29, act_dim=8)
     lines = []
     data = load("antmaze-umaze", log=lines.append)  # as D4RL's sequence_dataset cuts it
     assert data.lengths.tolist() == [31, 1, 1, 1, 26, 40]
     assert data.returns.tolist() == [1, 1, 1, 1, 0, 0] and data.terminated.sum() == 4
-    assert data.obs_dim == 29 and data.provenance.env_id is None
+    assert data.observation_dim == 29 and data.provenance.env_id is None
     assert "found in the D4RL cache" in lines[0] and "NOT evaluated" in lines[1]
-    assert "--data minari takes D4RL/antmaze/umaze-v1" in lines[1] and len(lines) == 2
+    assert "--source minari takes D4RL/antmaze/umaze-v1" in lines[1] and len(lines) == 2
     whole = load("antmaze-umaze", DatasetConfig(min_length=20), log=None)  # the preset's
     assert whole.lengths.tolist() == [31, 26, 40] and whole.returns.tolist() == [1, 0, 0]
 
@@ -57,7 +57,11 @@ def test_d4rls_kitchen_file_counts_subtasks(folders):
     task = find_task("kitchen-mixed-v0")
     counts = [0] * 9 + [1] * 5 + [2] * 6 + [0] * 4 + [2] * 2 + [1] * 3 + [3] * 5  # 20 + 14 steps
     d4rl_file(
-        folders / "d4rl" / task.files[0], counts, {"terminals": [19, 33]}, obs_dim=60, act_dim=9
+        folders / "d4rl" / task.files[0],
+        counts,
+        {"terminals": [19, 33]},
+        observation_dim=60,
+        act_dim=9,
     )
     lines = []
     data = load("kitchen-mixed", log=lines.append)
@@ -91,8 +95,8 @@ def test_without_data_the_error_says_how_to_have_them(name):
         with pytest.raises(FileNotFoundError) as caught:
             load(name, source=source)
         text = str(caught.value)
-        assert task.files[0] in text and "--data d4rl downloads it" in text
-        assert f"--data minari downloads {task.minari_id}" in text
+        assert task.files[0] in text and "--source d4rl downloads it" in text
+        assert f"--source minari downloads {task.minari_id}" in text
         assert f"minari download {task.minari_id}" in text
         assert ("LPT_OFFLINE is set" in text) == (source == "d4rl")  # auto asks no server
 
@@ -116,14 +120,14 @@ RECORDED = {
 
 
 @pytest.mark.parametrize(
-    ("name", "obs_dim", "keys"),
+    ("name", "observation_dim", "keys"),
     [
         ("antmaze-umaze", 31, None),
         ("kitchen-mixed", 83, ["bottom burner", "kettle", "light switch", "microwave"]),
         ("kitchen-partial", 81, ["kettle", "light switch", "microwave", "slide cabinet"]),
     ],
 )
-def test_data_and_environment_are_flattened_alike(name, obs_dim, keys, folders):
+def test_data_and_environment_are_flattened_alike(name, observation_dim, keys, folders, stack):
     """Recorded by Minari in the real environment, stepped again in the one of evaluation."""
     pytest.importorskip("gymnasium_robotics")
     task, seed = find_task(name), 3
@@ -134,9 +138,9 @@ def test_data_and_environment_are_flattened_alike(name, obs_dim, keys, folders):
         observation, _, terminated, truncated, _ = env.step(action)
         flat.append(observation)
         assert not (terminated or truncated)
-    assert env.observation_space.shape == (obs_dim,)
+    assert env.observation_space.shape == (observation_dim,)
     env.close()
-    record(name, seed, actions)
+    record(name, seed, actions, stack)
     lines = []
     data = load(name, source="minari", log=lines.append)
     np.testing.assert_allclose(data.observations, np.stack(flat)[:-1], rtol=1e-6, atol=1e-6)
@@ -144,7 +148,9 @@ def test_data_and_environment_are_flattened_alike(name, obs_dim, keys, folders):
     stored = minari.load_dataset(task.minari_id).observation_space
     assert list(stored) == ["achieved_goal", "desired_goal", "observation"]
     assert keys is None or list(stored["desired_goal"]) == keys
-    d4rl_file(folders / "d4rl" / task.files[0], [0.0], {"terminals": [0]}, obs_dim=2, act_dim=2)
+    d4rl_file(
+        folders / "d4rl" / task.files[0], [0.0], {"terminals": [0]}, observation_dim=2, act_dim=2
+    )
     assert load(name, log=lines.append).provenance == data.provenance  # auto prefers what fits
     assert lines[1].endswith(f"{task.minari_id} (D4RL's files do not fit {task.env_id})")
     provenance = data.provenance  # the task's environment, not the endless one of the recording
@@ -153,7 +159,7 @@ def test_data_and_environment_are_flattened_alike(name, obs_dim, keys, folders):
     assert data.config.horizon == task.horizon == env.spec.max_episode_steps
 
 
-def record(name, seed, actions):
+def record(name, seed, actions, stack):
     """Writes Minari's own set of a task, with one episode of the environment it was made in."""
     task = find_task(name)
     kwargs = {**RECORDED[name]}

@@ -1,31 +1,55 @@
+"""Batches: what their tokens are, that they estimate sums without bias, and how they are drawn."""
+
 import json
 import time
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from data_helpers import random_steps
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lpt.data import Batch, SamplerConfig, TrajectoryDataset, TrajectorySampler
+from lpt.config import SamplerConfig
+from lpt.data import Batch, TrajectoryDataset, TrajectorySampler
 
 
-def dataset_of(lengths, discrete=False):
-    return TrajectoryDataset.from_steps(**random_steps(lengths, discrete=discrete))
+@pytest.fixture(scope="session")
+def numbered(steps) -> Callable[..., TrajectoryDataset]:
+    """`numbered(lengths, discrete=False)`: the first entry of each observation is its step."""
+
+    def make(lengths, discrete=False):
+        arrays = steps(list(lengths), discrete=discrete)
+        arrays["observations"][:, 0] = np.concatenate([np.arange(length) for length in lengths])
+        return TrajectoryDataset.from_steps(**arrays)
+
+    return make
 
 
-def sampler_of(dataset, context=4, seed=0, **config):
+def sampler_of(dataset, context=4, seed=0, kind=TrajectorySampler, **config):
     config.setdefault("batch_trajectories", 1)
-    return TrajectorySampler(dataset, SamplerConfig(**config), context, seed)
+    return kind(dataset, SamplerConfig(**config), context, seed)
+
+
+class EveryStart(TrajectorySampler):
+    """Takes as many segments as there are starts, each start once."""
+
+    def _starts(self, width: np.ndarray) -> np.ndarray:
+        assert (width == self.config.segments).all()
+        return np.tile(np.arange(self.config.segments), (len(width), 1))
+
+
+def valid(batch: Batch) -> np.ndarray:
+    """Whether a token `[B, M, L]` is a step of a trajectory, and no padding."""
+    return batch.observations.numpy().any(-1)
 
 
 def step_numbers(batch: Batch, dataset: TrajectoryDataset) -> np.ndarray:
-    """Step within its trajectory of each token `[B, M, L]`, -1 on padding."""
-    lengths = dataset.lengths[batch.index.numpy()][:, None, None]
-    steps = np.rint(batch.time.numpy() * lengths).astype(int)
-    return np.where(batch.valid.numpy(), steps, -1)
+    """Step within its trajectory of each token `[B, M, L]` of numbered data, -1 on padding."""
+    first = batch.observations.numpy()[..., 0]
+    steps = np.rint(first * dataset.observation_std[0] + dataset.observation_mean[0])
+    return np.where(valid(batch), steps, -1).astype(int)
 
 
 def windowed(batch: Batch, context: int) -> torch.Tensor:
@@ -42,11 +66,11 @@ def windowed(batch: Batch, context: int) -> torch.Tensor:
     discrete=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_segments_estimate_the_whole_exactly(length, context, segment, discrete):
+def test_segments_estimate_the_whole_exactly(numbered, length, context, segment, discrete):
     """Expectation over all starts, each once, equals the whole trajectory's sum, with history."""
-    dataset = dataset_of([3, length, 2], discrete)
-    starts = length + segment - 1  # as many even segments as starts: each start exactly once
-    sampler = sampler_of(dataset, context, segments=starts, segment_steps=segment, spread="even")
+    dataset = numbered([3, length, 2], discrete)
+    starts = length + segment - 1
+    sampler = sampler_of(dataset, context, kind=EveryStart, segments=starts, segment_steps=segment)
     batch, whole = sampler.resegment(np.array([1])), sampler.whole(np.array([1]))
     estimate = (batch.weight * windowed(batch, context)).sum()
     torch.testing.assert_close(
@@ -56,10 +80,10 @@ def test_segments_estimate_the_whole_exactly(length, context, segment, discrete)
 
 @given(length=st.integers(1, 25), context=st.integers(1, 9), segment=st.integers(1, 30))
 @settings(max_examples=60, deadline=None)
-def test_the_first_and_last_steps_count_as_often_as_the_others(length, context, segment):
-    dataset = dataset_of([2, length])
+def test_the_first_and_last_steps_count_as_often_as_the_others(numbered, length, context, segment):
+    dataset = numbered([2, length])
     starts = length + segment - 1
-    sampler = sampler_of(dataset, context, segments=starts, segment_steps=segment, spread="even")
+    sampler = sampler_of(dataset, context, kind=EveryStart, segments=starts, segment_steps=segment)
     batch = sampler.resegment(np.array([1]))
     steps, scored = step_numbers(batch, dataset), batch.weight.numpy() > 0
     times = np.bincount(steps[scored], minlength=length)
@@ -67,11 +91,9 @@ def test_the_first_and_last_steps_count_as_often_as_the_others(length, context, 
     assert (steps[scored] >= 0).all()  # padding is never scored
 
 
-@pytest.mark.parametrize("spread", ["independent", "even"])
-def test_random_segments_are_unbiased(spread):
-    dataset = dataset_of([7, 30, 3])
-    config = {"batch_trajectories": 3, "segments": 3, "segment_steps": 5, "spread": spread}
-    sampler = sampler_of(dataset, **config)
+def test_random_segments_are_unbiased(numbered):
+    dataset = numbered([7, 30, 3])
+    sampler = sampler_of(dataset, batch_trajectories=3, segments=3, segment_steps=5)
     index, draws = np.array([1, 0, 2]), 2000
     totals = [np.zeros(n) for n in dataset.lengths]
     for _ in range(draws):
@@ -89,15 +111,15 @@ def test_random_segments_are_unbiased(spread):
     context=st.integers(1, 6),
     segments=st.integers(0, 4),
     segment=st.integers(1, 8),
-    spread=st.sampled_from(["independent", "even"]),
     discrete=st.booleans(),
     seed=st.integers(0, 9),
 )
 @settings(max_examples=80, deadline=None)
 def test_every_token_is_the_step_it_says(
-    lengths, context, segments, segment, spread, discrete, seed
+    numbered, lengths, context, segments, segment, discrete, seed
 ):
-    dataset = dataset_of(lengths, discrete)
+    assume(sum(lengths) > 1)  # a single observation is standardized to zeros, as padding is
+    dataset = numbered(lengths, discrete)
     sampler = sampler_of(
         dataset,
         context,
@@ -105,7 +127,6 @@ def test_every_token_is_the_step_it_says(
         batch_trajectories=len(lengths),
         segments=segments,
         segment_steps=segment,
-        spread=spread,
     )
     batch = sampler.next()
     tokens = context - 1 + segment if segments else max(lengths)
@@ -115,7 +136,7 @@ def test_every_token_is_the_step_it_says(
     one_hot = np.eye(dataset.action_dim, dtype=np.float32)
     for b, m in np.ndindex(steps.shape[:2]):
         one = dataset.trajectory(int(batch.index[b]))
-        count = int(batch.valid[b, m].sum())
+        count = int(valid(batch)[b, m].sum())
         numbers = steps[b, m, :count]
         assert count > 0 and (steps[b, m, count:] == -1).all()  # valid tokens come first
         assert all(after == before + 1 for before, after in pairwise(numbers))
@@ -129,35 +150,34 @@ def test_every_token_is_the_step_it_says(
         before = one_hot[before] if discrete else before.copy()
         before[numbers == 0] = 0
         np.testing.assert_array_equal(batch.previous_actions[b, m, :count], before)
-        for name in ("observations", "actions", "previous_actions", "weight", "time"):
+        for name in ("observations", "actions", "previous_actions", "weight"):
             assert not getattr(batch, name)[b, m, count:].any()
     y = (dataset.returns[batch.index] - dataset.return_mean) / dataset.return_std
     np.testing.assert_allclose(batch.returns, y, rtol=1e-5, atol=1e-6)
 
 
-def test_whole_trajectories(make_dataset):
-    dataset = make_dataset([7, 3, 12])
+def test_whole_trajectories(numbered):
+    dataset = numbered([7, 3, 12])
     sampler = sampler_of(dataset, segments=0)
     batch = sampler.whole([1, 0])
     assert batch.index.tolist() == [1, 0]
     assert batch.observations.shape == (2, 1, 7, 3)
     assert batch.weight[0, 0].tolist() == [1, 1, 1, 0, 0, 0, 0]
-    assert batch.time[0, 0, :3].tolist() == pytest.approx([0, 1 / 3, 2 / 3])
+    assert step_numbers(batch, dataset)[0, 0].tolist() == [0, 1, 2, -1, -1, -1, -1]
     assert sampler.resegment(batch.index).weight.equal(batch.weight)  # segments=0
 
 
 def test_types(make_dataset):
     batch = sampler_of(make_dataset([9, 9], discrete=True)).next().to("cpu")
-    kinds = {name: getattr(batch, name).dtype for name in ("index", "actions", "valid")}
-    assert kinds == {"index": torch.int64, "actions": torch.int64, "valid": torch.bool}
-    for name in ("observations", "previous_actions", "weight", "time", "returns"):
+    kinds = {name: getattr(batch, name).dtype for name in ("index", "actions")}
+    assert kinds == {"index": torch.int64, "actions": torch.int64}
+    for name in ("observations", "previous_actions", "weight", "returns"):
         assert getattr(batch, name).dtype == torch.float32
     assert "observations [1, 4, 19, 3]" in repr(batch)
 
 
 def test_trajectories_are_drawn_in_proportion_to_length(make_dataset):
-    dataset = make_dataset([1, 2, 4, 13])
-    sampler = sampler_of(dataset)
+    sampler = sampler_of(make_dataset([1, 2, 4, 13]), context=1, segments=1, segment_steps=1)
     draws = [int(sampler.next().index) for _ in range(4000)]
     share = np.bincount(draws, minlength=4) / len(draws)
     np.testing.assert_allclose(share, np.array([1, 2, 4, 13]) / 20, atol=0.03)
@@ -166,7 +186,8 @@ def test_trajectories_are_drawn_in_proportion_to_length(make_dataset):
 def test_without_replacement_is_successive_sampling(make_dataset):
     """Pairs appear as when drawing one after another in proportion to length."""
     weights = np.array([1, 3, 6]) / 10
-    sampler = sampler_of(make_dataset([1, 3, 6]), batch_trajectories=2)
+    options = {"batch_trajectories": 2, "segments": 1, "segment_steps": 1}
+    sampler = sampler_of(make_dataset([1, 3, 6]), context=1, **options)
     missing = np.zeros(3)
     for _ in range(4000):
         missing[3 - sampler.next().index.sum()] += 1 / 4000
@@ -184,9 +205,9 @@ def test_without_replacement_is_successive_sampling(make_dataset):
     seed=st.integers(0, 1000),
 )
 @settings(max_examples=50, deadline=None)
-def test_no_trajectory_repeats_in_a_batch(lengths, share, seed):
+def test_no_trajectory_repeats_in_a_batch(numbered, lengths, share, seed):
     count = max(1, int(share * len(lengths)))
-    batch = sampler_of(dataset_of(lengths), seed=seed, batch_trajectories=count).next()
+    batch = sampler_of(numbered(lengths), seed=seed, batch_trajectories=count).next()
     assert len(set(batch.index.tolist())) == count
 
 
@@ -195,7 +216,7 @@ def test_resegment_gives_fresh_segments_of_the_same_trajectories(make_dataset):
     batch = sampler.next()
     again = sampler.resegment(batch.index)
     assert again.index.equal(batch.index) and again.returns.equal(batch.returns)
-    assert not again.time.equal(batch.time)
+    assert not again.observations.equal(batch.observations)
 
 
 def test_seed_and_saved_state_decide_every_batch(make_dataset):
@@ -222,13 +243,11 @@ def test_impossible_requests_are_refused(make_dataset):
         sampler_of(dataset, context=0)
     with pytest.raises(ValueError, match="segment_steps=0"):
         SamplerConfig(segment_steps=0)
-    with pytest.raises(ValueError, match=r"sampler\.spread is 'odd'"):
-        SamplerConfig(spread="odd")
 
 
-def test_a_batch_costs_milliseconds():
+def test_a_batch_costs_milliseconds(make_dataset):
     rng = np.random.default_rng(0)
-    dataset = dataset_of(rng.integers(1, 100, 20_000).tolist())
+    dataset = make_dataset(rng.integers(1, 100, 20_000).tolist())
     sampler = sampler_of(dataset, context=12, batch_trajectories=64, segments=8, segment_steps=13)
     sampler.next()
     start = time.process_time()
@@ -238,9 +257,9 @@ def test_a_batch_costs_milliseconds():
 
 
 @pytest.mark.parametrize(("draw", "share"), [("uniform", 1 / 2), ("length", 4 / 5)])
-def test_how_often_a_trajectory_is_drawn(draw, share):
+def test_how_often_a_trajectory_is_drawn(make_dataset, draw, share):
     """One trajectory of 4 steps beside one of 16: drawn as often, or four times as often."""
-    sampler = sampler_of(dataset_of([4, 16]), segments=0, draw=draw)
+    sampler = sampler_of(make_dataset([4, 16]), segments=0, draw=draw)
     long = np.mean([int(sampler.next().index[0]) == 1 for _ in range(2000)])
     assert long == pytest.approx(share, abs=0.04)
 

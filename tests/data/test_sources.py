@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from lpt.cli.data import main
-from lpt.data import DatasetConfig, Provenance, find_task, load, write_d4rl, write_minari, write_npz
-from lpt.data.behaviour import regenerate_behaviour
-from lpt.data.regenerate import final_observations, regenerate
-from lpt.data.sources import data_folder, regenerated_path
+from lpt.config import DatasetConfig
+from lpt.data import Provenance, find_task, load, write_d4rl, write_minari, write_npz
+from lpt.data.recipes.steps import MadeSteps
+from lpt.data.sources.folders import data_folder, regenerated_path
 from lpt.data.tasks import TASKS
-from lpt.simulation.actors import actor_path, read_actors, write_actors
+from lpt_envs.mujoco.actors import actor_path, pack_actors, read_actors
 
 STEPS = 3000
 
@@ -22,13 +22,14 @@ STEPS = 3000
 def _offline(monkeypatch):
     """No test may ask the net; what happens with one is tested on the loopback interface."""
     monkeypatch.setenv("LPT_OFFLINE", "1")
-    monkeypatch.delenv("LPT_BEHAVIOUR_DIR", raising=False)
+    monkeypatch.delenv("LPT_BEHAVIOR_DIR", raising=False)
 
 
 @pytest.fixture
 def small(monkeypatch):
     """A hopper-medium that is small in its full size."""
-    task = replace(TASKS["hopper-medium"], steps=1200)
+    task = TASKS["hopper-medium"]
+    task = replace(task, recipe=replace(task.recipe, steps=1200))
     monkeypatch.setitem(TASKS, "hopper-medium", task)
     return task
 
@@ -60,7 +61,7 @@ def test_a_d4rl_file_comes_first(make_dataset, folders):
         assert dataset.provenance.source == "d4rl" and dataset.num_steps == len(name)
         assert dataset.provenance.details["path"] == str(folders / "d4rl" / name)
     assert load("maze2d-umaze", source="d4rl", log=None).provenance.source == "d4rl"
-    assert load("maze2d-umaze", source="regenerated", steps=STEPS, log=None).obs_dim == 4
+    assert load("maze2d-umaze", source="regenerated", steps=STEPS, log=None).observation_dim == 4
 
 
 def test_regenerated_data_say_so_wherever_they_lie(folders):
@@ -79,7 +80,7 @@ def test_d4rl_without_a_file_says_where_to_put_it(folders):
     with pytest.raises(FileNotFoundError, match=r"Put the file.*cannot be regenerated here\."):
         load("ant-medium", source="regenerated")
     for source in ("auto", "regenerated"):
-        with pytest.raises(FileNotFoundError, match=r"scripts/train_behaviour.py has trained"):
+        with pytest.raises(FileNotFoundError, match=r"scripts/train_behavior.py has trained"):
             load("hopper-medium-expert", source=source)
     with pytest.raises(FileNotFoundError, match=r"hopper_medium-v2\.hdf5 .*LPT_OFFLINE is set"):
         load("hopper-medium", source="d4rl")
@@ -104,8 +105,8 @@ def test_mujoco_data_are_regenerated_once_and_say_by_whom(folders, small):
     sha256 = record.details["actors"]["sha256"]
     path = Path(record.details["path"])
     assert path.parent == data_folder() and f"-actors{sha256[:8]}" in path.name
-    assert first.config.horizon == 1000 and first.obs_dim == 11 and first.terminated.any()
-    assert "--data d4rl downloads one" in _line("hopper-medium")
+    assert first.config.horizon == 1000 and first.observation_dim == 11 and first.terminated.any()
+    assert "--source d4rl downloads one" in _line("hopper-medium")
     other = load("hopper-medium", seed=1, steps=1200, log=None)
     assert other.provenance.fingerprint != record.fingerprint
 
@@ -115,8 +116,9 @@ def test_data_of_other_actors_are_other_data(folders, monkeypatch):
     file = read_actors(actor_path("hopper"))
     layers = {200_000: file.layers(200_000)}
     path = folders / "hopper.safetensors"
-    write_actors(path, "Hopper-v5", layers, warmup=0, medium=200_000, expert=200_000)
-    monkeypatch.setenv("LPT_BEHAVIOUR_DIR", str(folders))
+    named = {"warmup": 0, "medium": 200_000, "expert": 200_000}
+    path.write_bytes(pack_actors("Hopper-v5", layers, **named))
+    monkeypatch.setenv("LPT_BEHAVIOR_DIR", str(folders))
     lines = []
     own = load("hopper-medium", steps=1000, log=lines.append)
     assert "regenerated now" in lines[0]
@@ -126,8 +128,8 @@ def test_data_of_other_actors_are_other_data(folders, monkeypatch):
 
 
 def test_data_recorded_in_another_version_are_evaluated_there(folders):
-    arrays, record = regenerate_behaviour(TASKS["hopper-medium"], steps=800, env_id="Hopper-v5")
-    write_d4rl(folders / "five.hdf5", arrays, record)
+    made = replace(TASKS["hopper-medium"], env_id="Hopper-v5").make(steps=800)
+    made.write(folders / "five.hdf5")
     lines = []
     data = load("hopper-medium", source=str(folders / "five.hdf5"), log=lines.append)
     assert data.provenance.env_id == "Hopper-v5" and "evaluated in Hopper-v5" in lines[1]
@@ -211,16 +213,16 @@ def test_task_names():
     assert umaze is find_task("maze2d-umaze-v1") is find_task("maze2d-umaze-sparse-v1")
     assert umaze.files == ("maze2d-umaze-sparse-v1.hdf5", "maze2d-umaze-v1.hdf5")
     assert find_task("maze2d-large-dense").files == ("maze2d-large-dense-v1.hdf5",)
-    assert [TASKS[f"maze2d-{m}"].steps for m in ("umaze", "medium", "large")] == [
+    assert [_size(f"maze2d-{m}") for m in ("umaze", "medium", "large")] == [
         1_000_000,
         2_000_000,
         4_000_000,
     ]
     robots = ("halfcheetah", "hopper", "walker2d")
-    sizes = [TASKS[f"{robot}-medium-replay"].steps for robot in robots]
+    sizes = [_size(f"{robot}-medium-replay") for robot in robots]
     assert sizes == [202_000, 402_000, 302_000]
-    assert {TASKS[f"{robot}-medium"].steps for robot in robots} == {1_000_000}
-    assert {TASKS[f"{robot}-medium-expert"].steps for robot in robots} == {2_000_000}
+    assert {_size(f"{robot}-medium") for robot in robots} == {1_000_000}
+    assert {_size(f"{robot}-medium-expert") for robot in robots} == {2_000_000}
     generated = {name for name, task in TASKS.items() if task.generated}
     assert {f"{robot}-{kind}" for robot in robots for kind in ("medium", "medium-replay")} < (
         generated
@@ -241,22 +243,24 @@ def test_every_task_names_a_registered_environment():
             continue  # test_robotics makes these
         spec = gymnasium.spec(env_id)
         # A Connect Four game ends by itself within its horizon: the environment has no time limit.
-        assert spec.max_episode_steps == (task.horizon if task.mixture is None else None)
+        limit = None if task.name.startswith("connect-four") else task.horizon
+        assert spec.max_episode_steps == limit
 
 
 def test_regeneration_is_deterministic_in_its_seed():
     task = TASKS["maze2d-umaze"]
-    (a, _), (b, _), (c, _) = (regenerate(task, steps=STEPS, seed=s) for s in (3, 3, 4))
+    a, b, c = (task.make(steps=STEPS, seed=seed).arrays for seed in (3, 3, 4))
     assert all(np.array_equal(a[key], b[key]) for key in a)
     assert not np.array_equal(a["actions"], c["actions"])
-    with pytest.raises(ValueError, match="cannot be regenerated"):
-        regenerate(TASKS["connect-four"])
-    with pytest.raises(ValueError, match="has no recipe"):
-        regenerate(TASKS["ant-medium"])
+    with pytest.raises(ValueError, match="ant-medium has no recipe"):
+        TASKS["ant-medium"].make()
+    with pytest.raises(ValueError, match="antmaze-umaze has no recipe"):
+        TASKS["antmaze-umaze"].file_name()
 
 
 def test_dense_rewards_are_read_from_the_stored_observation():
-    arrays, record = regenerate(TASKS["maze2d-umaze-dense"], steps=STEPS)
+    made = TASKS["maze2d-umaze-dense"].make(steps=STEPS)
+    arrays, record = made.arrays, made.provenance
     goal = np.array([1, 1])
     distance = np.linalg.norm(arrays["observations"][:, :2] - goal, axis=1)
     np.testing.assert_allclose(arrays["rewards"], np.exp(-distance), rtol=1e-5)
@@ -265,20 +269,19 @@ def test_dense_rewards_are_read_from_the_stored_observation():
 
 
 def test_final_observations_are_the_ones_that_followed():
-    arrays, _ = regenerate(TASKS["maze2d-umaze"], steps=STEPS)
-    offsets = np.concatenate([[0], np.flatnonzero(arrays["timeouts"]) + 1])
-    final = final_observations(arrays, offsets)
+    made = TASKS["maze2d-umaze"].make(steps=STEPS)
+    arrays, offsets, final = made.arrays, made.dataset.offsets, made.final_observations()
+    np.testing.assert_array_equal(offsets[1:], np.flatnonzero(arrays["timeouts"]) + 1)
     last = arrays["observations"][offsets[1:] - 1]
     moved = np.linalg.norm(final - last, axis=1)[:-1]
     assert 0 < moved.max() < 1.0  # one step on, though the next row repeats the observation
     np.testing.assert_array_equal(arrays["observations"][offsets[1:-1]], last[:-1])
-    ends_with_data = final_observations(
-        {key: array[: offsets[1]] for key, array in arrays.items()}, offsets[:2]
-    )
+    first = {key: array[: offsets[1]] for key, array in arrays.items()}
+    ends_with_data = MadeSteps(first, made.provenance).final_observations()
     np.testing.assert_array_equal(ends_with_data, last[:1])
-    arrays, _ = regenerate(TASKS["hopper-medium"], steps=1500)
-    offsets = np.concatenate([[0], np.flatnonzero(arrays["terminals"]) + 1])
-    final = final_observations(arrays, offsets)
+    made = TASKS["hopper-medium"].make(steps=1500)
+    arrays, offsets, final = made.arrays, made.dataset.offsets, made.final_observations()
+    np.testing.assert_array_equal(offsets[1:], np.flatnonzero(arrays["terminals"]) + 1)
     assert len(final) > 1 and not np.array_equal(final[0], arrays["observations"][offsets[1]])
     angle, height = final[:, 1], final[:, 0]
     assert ((height < 0.7) | (np.abs(angle) > 0.2)).all()  # fallen: the end of Hopper's task
@@ -300,7 +303,10 @@ def test_the_regenerated_file_has_d4rls_keys(folders):
             "timeouts",
         ]
         assert file["observations"].shape == (STEPS, 4)
-        assert file.attrs["generator"] == "lpt_envs.waypoint.generate" and file.attrs["seed"] == 0
+        assert (
+            file.attrs["generator"] == "lpt_envs.maze2d.waypoint.generate"
+            and file.attrs["seed"] == 0
+        )
 
 
 def test_another_tasks_regenerated_file_keeps_its_own_environment(folders):
@@ -322,3 +328,8 @@ def _line(name: str) -> str:
     lines: list[str] = []
     load(name, log=lines.append)
     return lines[0]
+
+
+def _size(name: str) -> int:
+    """Rows of a task's published data."""
+    return TASKS[name].recipe.size().count

@@ -154,10 +154,10 @@ def test_the_boards_of_up_to_four_discs_are_exactly_those_that_games_lead_to():
     accepted = set()
     for count in range(5):
         for columns in itertools.combinations_with_replacement(range(COLUMNS), count):
-            for colours in itertools.product((1, 2), repeat=count):
+            for colors in itertools.product((1, 2), repeat=count):
                 grid = np.zeros((ROWS, COLUMNS), int)
-                for column, colour in zip(columns, colours, strict=True):
-                    grid[(grid[:, column] > 0).sum(), column] = colour
+                for column, color in zip(columns, colors, strict=True):
+                    grid[(grid[:, column] > 0).sum(), column] = color
                 try:
                     accepted.add(Board.from_grid(grid))
                 except ValueError:

@@ -367,7 +367,7 @@ def test_eps_greedy_and_random_opponents_draw_uniform_open_columns():
 # Known figures, with the real solver
 
 
-def specialised(seed):
+def specialized(seed):
     """The data's gambler: column 6 for five moves, then with probability 0.1, else 0 to 5."""
     rng = np.random.default_rng(seed)
     return lambda board, step: 6 if step < 5 or rng.random() < 0.1 else int(rng.integers(6))
@@ -391,9 +391,9 @@ def test_value_of_a_first_move_with_perfect_play_thereafter(first, value):
     assert play(ConnectFourEnv("optimal"), agent)[0] == value
 
 
-def test_the_specialised_player_gambles_for_about_minus_0_60():
+def test_the_specialized_player_gambles_for_about_minus_0_60():
     env = ConnectFourEnv("esper")
-    assert mean_return(env, specialised(0), 2000) == pytest.approx(-0.60, abs=0.06)
+    assert mean_return(env, specialized(0), 2000) == pytest.approx(-0.60, abs=0.06)
 
 
 @searches

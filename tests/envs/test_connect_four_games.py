@@ -8,7 +8,7 @@ import pytest
 from lpt_envs.connect_four.board import Board
 from lpt_envs.connect_four.games import Games, format_games, generate, parse_games, shipped_games
 from lpt_envs.connect_four.opponents import optimal_move
-from lpt_envs.connect_four.players import MIXTURES, EpsGreedy, Mixture, Specialised
+from lpt_envs.connect_four.players import MIXTURES, EpsGreedy, Mixture, Specialized
 from lpt_envs.connect_four.replay import IllegalGame, observations, replay
 
 LAST_DISC = "416113032521012232343160065254045605456643"
@@ -85,7 +85,7 @@ def test_illegal_games_are_named(moves, move, reason):
 
 
 def test_the_text_round_trips():
-    games = Games(moves=[QUICK, DRAWN, QUICK], players=["s", "", "e"], names={"s": "specialised"})
+    games = Games(moves=[QUICK, DRAWN, QUICK], players=["s", "", "e"], names={"s": "specialized"})
     text = format_games(games, {"provenance": {"id": "mine"}})
     again, header, first_line = parse_games(text)
     assert again == games and first_line == 2 and header["provenance"] == {"id": "mine"}
@@ -121,8 +121,8 @@ def test_malformed_texts_name_the_line(text, message):
         parse_games(text)
 
 
-def test_the_specialised_player():
-    rng, player, board = np.random.default_rng(0), Specialised(), Board()
+def test_the_specialized_player():
+    rng, player, board = np.random.default_rng(0), Specialized(), Board()
     assert {player.act(board, step, rng) for step in range(5)} == {6}
     later = np.bincount([player.act(board, 5, rng) for _ in range(4000)], minlength=7) / 4000
     assert later[6] == pytest.approx(0.1, abs=0.02)

@@ -1,4 +1,4 @@
-"""Connect Four's pictures: cells, ring, mark, numbers, text and colours."""
+"""Connect Four's pictures: cells, ring, mark, numbers, text and colors."""
 
 import re
 
@@ -16,13 +16,13 @@ ESCAPE = re.compile(r"\033\[[0-9;]*m")
 
 
 def pixel(image, row, column, right=0.0, up=0.0):
-    """The colour at an offset, in cells, from the centre of a cell (row 0 at the bottom)."""
+    """The color at an offset, in cells, from the center of a cell (row 0 at the bottom)."""
     y, x = (5.5 - row - up) * CELL, (column + 0.5 + right) * CELL
     return tuple(image[int(y), int(x)].tolist())
 
 
 @pytest.fixture(autouse=True)
-def colour_terminal(monkeypatch):
+def color_terminal(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
 
@@ -37,7 +37,7 @@ def test_discs_are_drawn_where_the_board_has_them():
         assert pixel(image, row, column, 0.48, 0.48) == COLORS["board"]
 
 
-def test_the_last_disc_has_a_mark_in_its_centre():
+def test_the_last_disc_has_a_mark_in_its_center():
     board = Board.from_moves("334")
     image = to_image(board, last=4)
     assert pixel(image, 0, 4) == COLORS["mark"] and pixel(image, 0, 4, 0.2) == COLORS["agent"]
@@ -120,23 +120,23 @@ def test_the_last_line_says_how_the_game_stands(moves, standing):
     assert to_text(Board.from_moves(moves), color=False).split("\n")[-1] == standing
 
 
-def test_colours_change_the_look_and_not_the_layout():
-    coloured, plain = to_text(WON, 6), to_text(WON, 6, color=False)
-    assert "\033[1;31m●" in coloured and "\033[1;33m●" in coloured
-    bare = ESCAPE.sub("", coloured)
+def test_colors_change_the_look_and_not_the_layout():
+    colored, plain = to_text(WON, 6), to_text(WON, 6, color=False)
+    assert "\033[1;31m●" in colored and "\033[1;33m●" in colored
+    bare = ESCAPE.sub("", colored)
     assert bare == plain.replace("X", "●").replace("O", "●")
     assert max(map(len, bare.split("\n"))) < 80
-    assert coloured.count("\033[0m") == len(ESCAPE.findall(coloured)) / 2  # all are closed
+    assert colored.count("\033[0m") == len(ESCAPE.findall(colored)) / 2  # all are closed
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_terminals_without_colours_get_plain_text(monkeypatch, name, value):
+def test_terminals_without_colors_get_plain_text(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     text = to_text(WON, 6)
     assert text.isascii() and "\033" not in text
 
 
-def test_an_empty_no_color_variable_leaves_the_colours_on(monkeypatch):
+def test_an_empty_no_color_variable_leaves_the_colors_on(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "")
     assert "\033" in to_text(WON, 6)
 

@@ -1,6 +1,6 @@
 """The solver against an independent engine's labels, and the properties that hold of any position.
 
-`data/connect_four_positions.txt` holds positions and the exact score of each column, labelled by
+`data/connect_four_positions.txt` holds positions and the exact score of each column, labeled by
 bitbully (which is no part of this project).
 """
 
@@ -17,13 +17,13 @@ import pytest
 from lpt_envs.connect_four import opening, solver
 from lpt_envs.connect_four.board import COLUMNS, Board
 from lpt_envs.connect_four.good_play import good_play_columns, good_play_positions
-from lpt_envs.connect_four.solver import Analysis, analyse, backend, best_move
+from lpt_envs.connect_four.solver import Analysis, analyze, backend, best_move
 
 LABELS = Path(__file__).parent / "data" / "connect_four_positions.txt"
 
 
-def labelled():
-    """(moves, scores) of all labelled positions."""
+def labeled():
+    """(moves, scores) of all labeled positions."""
     for line in LABELS.read_text().splitlines():
         if line.startswith("#"):
             continue
@@ -32,7 +32,7 @@ def labelled():
         yield moves, tuple(None if score == "." else int(score) for score in scores)
 
 
-POSITIONS = list(labelled())
+POSITIONS = list(labeled())
 QUICK = [(moves, scores) for moves, scores in POSITIONS if not 8 < len(moves) < 17]
 SLOW = [(moves, scores) for moves, scores in POSITIONS if 8 < len(moves) < 17]
 
@@ -45,8 +45,8 @@ def expected_analysis(scores):
 def check_labels(positions):
     for moves, scores in positions:
         board = Board.from_moves(moves)
-        assert best_move(board) == expected_analysis(scores).best[0], moves  # before `analyse`
-        assert analyse(board) == expected_analysis(scores), moves
+        assert best_move(board) == expected_analysis(scores).best[0], moves  # before `analyze`
+        assert analyze(board) == expected_analysis(scores), moves
 
 
 def test_the_labels_are_as_many_and_as_varied_as_they_should_be():
@@ -55,7 +55,7 @@ def test_the_labels_are_as_many_and_as_varied_as_they_should_be():
     assert set(plies) == set(range(42))
     ties = [scores for _, scores in QUICK if len(expected_analysis(scores).best) > 1]
     assert len(ties) >= 500
-    # the leftmost rule differs from the usual one, the nearest the centre
+    # the leftmost rule differs from the usual one, the nearest the center
     assert sum(min(best, key=lambda c: abs(c - 3)) != best[0] for best in map(best_of, ties)) >= 300
     values = Counter(np.sign(expected_analysis(scores).score) for _, scores in QUICK)
     assert min(values.values()) >= 50
@@ -65,34 +65,34 @@ def best_of(scores):
     return expected_analysis(scores).best
 
 
-def test_labelled_positions():
+def test_labeled_positions():
     check_labels(QUICK)
 
 
 @pytest.mark.slow
-def test_labelled_positions_that_need_a_long_search():
+def test_labeled_positions_that_need_a_long_search():
     check_labels(SLOW)
 
 
 def test_the_seven_first_moves():
-    assert analyse(Board()) == Analysis(1, (-2, -1, 0, 1, 0, -1, -2), (3,))
+    assert analyze(Board()) == Analysis(1, (-2, -1, 0, 1, 0, -1, -2), (3,))
     assert best_move(Board()) == 3
 
 
 def test_the_leftmost_of_equal_moves():
     # three in a row, open at either end: the first player wins at 2 or 6 at once
     board = Board.from_moves("304151")
-    assert analyse(board).best == (2, 6) and best_move(board) == 2
-    assert analyse(board).score == (43 - 6) // 2
+    assert analyze(board).best == (2, 6) and best_move(board) == 2
+    assert analyze(board).score == (43 - 6) // 2
     # the second player loses to either threat whatever it does: all seven are as bad
     board = Board.from_moves("30415")
-    assert analyse(board).best == tuple(range(7)) and best_move(board) == 0
-    assert analyse(board).score == -((42 - 5) // 2)
+    assert analyze(board).best == tuple(range(7)) and best_move(board) == 0
+    assert analyze(board).score == -((42 - 5) // 2)
 
 
 def test_a_position_and_its_mirror_image():
     for moves, scores in QUICK[::5]:
-        assert analyse(Board.from_moves(moves).mirror()).scores == scores[::-1]
+        assert analyze(Board.from_moves(moves).mirror()).scores == scores[::-1]
 
 
 def test_a_score_is_the_best_of_the_negated_replies():
@@ -100,12 +100,12 @@ def test_a_score_is_the_best_of_the_negated_replies():
         board = Board.from_moves(moves)
         if 7 < board.ply < 17:
             continue
-        for column, score in enumerate(analyse(board).scores):
+        for column, score in enumerate(analyze(board).scores):
             if score is not None and not board.play(column).over:
-                assert score == -analyse(board.play(column)).score
+                assert score == -analyze(board.play(column)).score
 
 
-@pytest.mark.parametrize("function", [analyse, best_move])
+@pytest.mark.parametrize("function", [analyze, best_move])
 @pytest.mark.parametrize(
     ("moves", "why"),
     [("0102030", "four in a line"), ("146660203633536103043506522512202545444111", "is full")],
@@ -124,7 +124,7 @@ def test_replies_to_ply_seven_agree_with_the_table_of_scores():
         rows = zip(positions.own.tolist(), positions.mask.tolist(), columns.tolist(), strict=True)
         boards = [(Board(own, mask), column) for own, mask, column in rows]
         counts[boards[0][0].ply] = len(boards)
-        assert all(analyse(board).best[0] == column for board, column in boards)
+        assert all(analyze(board).best[0] == column for board, column in boards)
         assert all(best_move(board) == column for board, column in boards)
     assert counts == {1: 7, 3: 48, 5: 293, 7: 1684}
 
@@ -133,7 +133,7 @@ def test_the_memory_of_best_moves_is_bounded(monkeypatch):
     monkeypatch.setattr(solver, "_REMEMBERED", 4)
     monkeypatch.setattr(solver, "_best_moves", {})
     for column in (*range(7), *range(7)):
-        assert best_move(Board().play(column)) == analyse(Board().play(column)).best[0]
+        assert best_move(Board().play(column)) == analyze(Board().play(column)).best[0]
         assert len(solver._best_moves) <= 4
 
 
@@ -155,11 +155,11 @@ def test_a_damaged_table_is_refused():
 PLAIN = """
 import json, sys
 from lpt_envs.connect_four.board import Board
-from lpt_envs.connect_four.solver import analyse, backend, best_move
-early = best_move(Board.from_moves("334")), analyse(Board()).scores
+from lpt_envs.connect_four.solver import analyze, backend, best_move
+early = best_move(Board.from_moves("334")), analyze(Board()).scores
 assert "lpt_envs.connect_four.kernel" not in sys.modules and "numba" not in sys.modules
 boards = [Board.from_moves(moves) for moves in json.load(sys.stdin)]
-print(json.dumps([backend(), [(best_move(board), analyse(board).scores) for board in boards]]))
+print(json.dumps([backend(), [(best_move(board), analyze(board).scores) for board in boards]]))
 assert "numba" not in sys.modules
 """
 
@@ -229,4 +229,4 @@ def test_perfect_play_needs_no_search(monkeypatch):
 def test_an_impossible_board_has_no_value(own, mask):
     """Discs that hang, or that no order of moves could have placed, are no position."""
     with pytest.raises(ValueError, match="impossible"):
-        analyse(Board(own, mask))
+        analyze(Board(own, mask))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from lpt_envs import rendering
-from lpt_envs.maze2d import HORIZONS, MAZES, Maze2DEnv
-from lpt_envs.mazes import parse_maze
+from lpt_envs.maze2d import rendering
+from lpt_envs.maze2d.env import HORIZONS, MAZES, Maze2DEnv
+from lpt_envs.maze2d.mazes import parse_maze
 
 CORRIDOR = """
     ######
@@ -72,7 +72,7 @@ def test_seed_fixes_the_episode_whatever_came_before():
 
 
 @pytest.mark.parametrize(("distance", "expected"), [(0.497, 1.0), (0.503, 0.0)])
-def test_sparse_reward_is_paid_within_half_a_metre_of_the_goal(distance, expected):
+def test_sparse_reward_is_paid_within_half_a_meter_of_the_goal(distance, expected):
     env = Maze2DEnv("umaze")  # goal at (1, 1), the corridor runs along y
     env.reset(options={"state": (0.8, 1.0 + math.sqrt(distance**2 - 0.04), 0.0, 0.0)})
     observation, reward, _, _, info = env.step(np.zeros(2, dtype=np.float32))
@@ -225,7 +225,7 @@ def test_images_show_the_maze_as_its_string_is_written(name, shape):
     assert isinstance(image, np.ndarray) and image.shape == shape and image.dtype == np.uint8
     walls = parse_maze(name).walls
     rows, columns = walls.shape
-    scale = shape[0] / (1.02 * rows)  # pixels per metre: there is a margin of 1 % all round
+    scale = shape[0] / (1.02 * rows)  # pixels per meter: there is a margin of 1 % all round
     for (i, j), wall in np.ndenumerate(walls):
         # off the middle of the cell, where neither the point nor the goal's disc is
         row, column = (i + 0.2 - rows / 2) * scale, (j + 0.8 - columns / 2) * scale

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from lpt_envs.controller import WaypointController
-from lpt_envs.mazes import MAZES, parse_maze
-from lpt_envs.waypoint import generate, rollout_fresh_controller
+from lpt_envs.maze2d.controller import WaypointController
+from lpt_envs.maze2d.mazes import MAZES, parse_maze
+from lpt_envs.maze2d.waypoint import generate, rollout_fresh_controller
 
 SHAPES = {
     "observations": (4,),

@@ -27,7 +27,7 @@ FULL = BOTTOM * ((1 << ROWS) - 1)
 
 
 def has_four(stones: int) -> bool:
-    """Whether a bitboard holds four in a line."""
+    """Return whether a bitboard holds four in a line."""
     pairs = stones & (stones >> STRIDE)
     if pairs & (pairs >> 2 * STRIDE):
         return True
@@ -42,7 +42,7 @@ def has_four(stones: int) -> bool:
 
 
 def mirrored(stones: int) -> int:
-    """A bitboard reflected left to right."""
+    """Return a bitboard reflected left to right."""
     column = (1 << STRIDE) - 1
     return sum(
         (stones >> i * STRIDE & column) << (COLUMNS - 1 - i) * STRIDE for i in range(COLUMNS)
@@ -70,7 +70,7 @@ def check(own: int, mask: int) -> None:
 
 
 def _last_moves(winner: int, mask: int) -> Iterator[bool]:
-    """For each topmost disc of the winner: whether it was the one that made four."""
+    """Yield, for each topmost disc of the winner, whether it was the one that made four."""
     for column in range(COLUMNS):
         cell = _top_disc(mask, column)
         if cell & winner:
@@ -78,13 +78,13 @@ def _last_moves(winner: int, mask: int) -> Iterator[bool]:
 
 
 def _top_disc(mask: int, column: int) -> int:
-    """The bit of a column's topmost disc, 0 if it is empty."""
+    """Return the bit of a column's topmost disc, 0 if it is empty."""
     filled = mask & ((1 << ROWS) - 1) << column * STRIDE
     return 1 << filled.bit_length() - 1 if filled else 0
 
 
 def reachable(first: int, second: int) -> bool:
-    """Whether taking the discs off in turn, none after a win, can empty the board.
+    """Return whether taking the discs off in turn, none after a win, can empty the board.
 
     A part of a board without four holds none either, so a win can matter to the last disc only.
     """

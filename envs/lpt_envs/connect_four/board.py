@@ -30,7 +30,7 @@ _BOTTOMS = tuple(1 << column * STRIDE for column in range(COLUMNS))
 
 
 def _open_columns() -> dict[int, tuple[int, ...]]:
-    """Open columns by the occupied cells of the top row."""
+    """Return the open columns by the occupied cells of the top row."""
     table = {}
     for full in range(1 << COLUMNS):
         key = sum(top for column, top in enumerate(_TOPS) if full >> column & 1)
@@ -43,19 +43,12 @@ _OPEN = _open_columns()
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A position of a game between the first and the second player; `Board()` is empty.
-
-    Attributes:
-        own: The discs of the player to move, bit column * 7 + height.
-        mask: All discs.
-
-    Raises:
-        ValueError: A floating disc, discs out of turn, or discs after a won game. (`from_grid`
-            also refuses boards that no order of moves leads to.)
-    """
+    """A position of a game between the first and the second player; `Board()` is empty."""
 
     own: int = 0
+    """The discs of the player to move, bit column * 7 + height."""
     mask: int = 0
+    """All discs."""
 
     def __post_init__(self) -> None:
         # plain integers of unbounded size: numpy's would wrap round in the shifts
@@ -89,11 +82,11 @@ class Board:
         return self.mask == FULL or has_four(self.own ^ self.mask)
 
     def is_legal(self, column: int) -> bool:
-        """Whether the column exists and is not full."""
+        """Return whether the column exists and is not full."""
         return 0 <= column < COLUMNS and not self.mask & _TOPS[column]
 
     def play(self, column: int) -> Board:
-        """The position after a disc in a column.
+        """Return the position after a disc in a column.
 
         Raises:
             ValueError: The column is out of range or full, or the game is over.
@@ -107,7 +100,7 @@ class Board:
         return _trusted(other, self.mask | (self.mask + _BOTTOMS[column]))
 
     def resolve(self, column: int) -> int:
-        """The column that is played when this one is asked for: the leftmost open one if full.
+        """Return the column played when this one is asked for: the leftmost open one if full.
 
         Raises:
             ValueError: The column is out of range, or the board is full.
@@ -120,7 +113,7 @@ class Board:
         return _OPEN[self.mask & TOP][0]
 
     def mirror(self) -> Board:
-        """The position reflected left to right."""
+        """Return the position reflected left to right."""
         return _trusted(mirrored(self.own), mirrored(self.mask))
 
     @classmethod
@@ -167,12 +160,12 @@ class Board:
         return board
 
     def grid(self) -> NDArray[np.int8]:
-        """The discs, int8 [6, 7], row 0 at the bottom: 1 first player, 2 second, 0 empty."""
+        """Return the discs, int8 [6, 7], row 0 at the bottom: 1 first player, 2 second, 0 empty."""
         planes = self._planes()
         return np.ascontiguousarray((planes[0] + 2 * planes[1]).T.astype(np.int8))
 
     def observation(self) -> NDArray[np.float32]:
-        """The ESPER protocol's observation, float32 [84]: plane * 42 + column * 6 + height.
+        """Return the ESPER protocol's observation, float32 [84]: plane * 42 + column * 6 + height.
 
         Plane 0 holds the first player's discs (the agent's), plane 1 the second's.
         """
@@ -180,7 +173,7 @@ class Board:
 
     @classmethod
     def from_observation(cls, observation: ArrayLike) -> Board:
-        """The inverse of `observation`.
+        """Return the inverse of `observation`.
 
         Raises:
             ValueError: Not 84 zeros and ones, or a board that no game leads to.
@@ -196,7 +189,7 @@ class Board:
         return cls.from_grid((planes[0] + 2 * planes[1]).T)
 
     def _planes(self) -> NDArray[np.uint8]:
-        """First and second player's discs, uint8 [2, 7, 6] (column, height)."""
+        """Return the first and second player's discs, uint8 [2, 7, 6] (column, height)."""
         other = self.own ^ self.mask
         first, second = (self.own, other) if self.ply % 2 == 0 else (other, self.own)
         packed = (first | second << 64).to_bytes(16, "little")
@@ -205,7 +198,7 @@ class Board:
 
 
 def _trusted(own: int, mask: int) -> Board:
-    """A board without the checks, for positions known to be right: play is the hot path."""
+    """Return a board without the checks, for positions known to be right: play is the hot path."""
     board = object.__new__(Board)
     object.__setattr__(board, "own", own)
     object.__setattr__(board, "mask", mask)
@@ -213,7 +206,7 @@ def _trusted(own: int, mask: int) -> Board:
 
 
 def _bits(cells: NDArray[np.bool_]) -> int:
-    """The bitboard of a boolean grid [6, 7]."""
+    """Return the bitboard of a boolean grid [6, 7]."""
     rows, columns = np.nonzero(cells)
     pairs = zip(columns.tolist(), rows.tolist(), strict=True)
     return sum(1 << column * STRIDE + row for column, row in pairs)

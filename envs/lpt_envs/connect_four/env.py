@@ -46,7 +46,7 @@ class ConnectFourEnv(gymnasium.Env[NDArray[np.float32], int | np.integer[Any]]):
         epsilon: Probability of a uniform open column, for the opponent `"eps-greedy"`.
         last_disc_draw: Reproduce a quirk of the original: an opponent's win with the last disc, the
             42nd, counts as a draw.
-        render_mode: None, `"ansi"` (coloured unless the variable NO_COLOR is set) or `"rgb_array"`.
+        render_mode: None, `"ansi"` (colored unless the variable NO_COLOR is set) or `"rgb_array"`.
 
     Raises:
         ValueError: An unknown opponent, illegal or render mode, or epsilon outside [0, 1].
@@ -209,7 +209,7 @@ def _column(action: Any) -> int:
 
 
 def _position(options: dict[str, Any]) -> Board:
-    """The board that reset's options ask for."""
+    """Return the board that reset's options ask for."""
     if len(options) != 1 or not options.keys() <= {"moves", "board"}:
         raise ValueError(f"reset options are either 'moves' or 'board', got {sorted(options)}")
     ((name, value),) = options.items()

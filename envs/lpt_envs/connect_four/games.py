@@ -1,10 +1,10 @@
-"""Games of behaviour players against an opponent, and the text that keeps them.
+"""Games of behavior players against an opponent, and the text that keeps them.
 
 A games file is UTF-8 text. Lines at its top that begin with `#` are comments, except that one may
 hold a header, a JSON object. Each other line is a finished game: its moves as in
 `lpt_envs.connect_four.replay`, then, if known, a space and one letter that names the player.
 
-    # {"format": "connect-four-games", "version": 1, "players": {"s": "specialised", ...}}
+    # {"format": "connect-four-games", "version": 1, "players": {"s": "specialized", ...}}
     606162636465 s
     3333332442555566 e
 """
@@ -32,17 +32,14 @@ _EVERY = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Games:
-    """Games and who played them.
-
-    Attributes:
-        moves: The columns of each game, one string of digits each; the first player's as asked for.
-        players: The letter of each game's player, empty where unknown.
-        names: The players' names by letter, as far as known.
-    """
+    """Games and who played them."""
 
     moves: list[str]
+    """The columns of each game, one string of digits each; the first player's as asked for."""
     players: list[str]
+    """The letter of each game's player, empty where unknown."""
     names: dict[str, str] = field(default_factory=dict)
+    """The players' names by letter, as far as known."""
 
     def __len__(self) -> int:
         return len(self.moves)
@@ -141,7 +138,7 @@ def parse_games(text: str) -> tuple[Games, dict[str, Any], int]:
 
 
 def shipped_games(name: str) -> Path:
-    """Where the package keeps the games of a data set, `<name>.games.xz` (it may not exist)."""
+    """Return where the package would keep the games of a data set, `<name>.games.xz`."""
     return Path(__file__).parent / "data" / f"{name}.games.xz"
 
 
@@ -167,7 +164,7 @@ def _play(
     reply: Callable[[Board, np.random.Generator], int],
     rng: np.random.Generator,
 ) -> str:
-    """One game's moves."""
+    """Return one game's moves."""
     position = start
     moves: list[int] = []
     while not position.over:
@@ -182,6 +179,7 @@ def _play(
 
 
 def _header(text: str, number: int) -> dict[str, Any]:
+    header: dict[str, Any]
     try:
         header = json.loads(text)
     except json.JSONDecodeError as error:

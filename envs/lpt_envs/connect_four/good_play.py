@@ -35,7 +35,7 @@ _POSITIONS = 3_400
 
 @lru_cache(maxsize=1)
 def good_play_columns() -> dict[int, int]:
-    """Leftmost best columns by key (own + mask), of the positions of `good_play_positions`."""
+    """Return leftmost best columns by key (own + mask), of `good_play_positions`."""
     return stored_columns("good_play.bin", _POSITIONS, good_play_positions)
 
 

@@ -25,7 +25,7 @@ Table = MutableSequence[int]
 
 
 def _numba_compiler() -> Callable[[Function], Function] | None:
-    """Numba's compiler, or None where it is absent, unusable or switched off."""
+    """Return Numba's compiler, or None where it is absent, unusable or switched off."""
     if os.environ.get("LPT_NO_NUMBA", "") not in ("", "0"):
         return None
     try:
@@ -35,10 +35,12 @@ def _numba_compiler() -> Callable[[Function], Function] | None:
     njit: Any = numba.njit
 
     def compile_lazily(function: Function) -> Function:
+        compiled: Function
         try:
-            return njit(cache=True)(function)
+            compiled = njit(cache=True)(function)
         except RuntimeError:  # no directory to cache in: a read-only installation without a home
-            return njit(function)
+            compiled = njit(function)
+        return compiled
 
     return compile_lazily
 
@@ -55,8 +57,8 @@ _SLOTS = 1 << 21
 _HASH = 0x1E3779B97F4A7C15
 """An odd number near 2^61 / golden ratio: the product's middle bits index the table."""
 _LINES = (STRIDE - 1, STRIDE, STRIDE + 1)
-"""Shifts to the neighbour in a falling diagonal, a row and a rising diagonal."""
-_CENTRE_FIRST = (3, 2, 4, 1, 5, 0, 6)
+"""Shifts to the neighbor in a falling diagonal, a row and a rising diagonal."""
+_CENTER_FIRST = (3, 2, 4, 1, 5, 0, 6)
 _COLUMN = (1 << STRIDE) - 1
 _ODD_ROWS = BOTTOM * 0b010101  # first, third and fifth row from the bottom
 _EVEN_ROWS = BOTTOM * 0b101010
@@ -64,7 +66,7 @@ _CELLS = 42
 
 
 def new_table() -> Table:
-    """A transposition table (16 MB) for `solve` and `leftmost`; its entries never go stale.
+    """Return a transposition table (16 MB) for `solve` and `leftmost`; its entries never go stale.
 
     An entry packs a position's key (49 bits) with a lower and an upper bound of its score (6 bits
     each, plus 32).
@@ -88,7 +90,7 @@ def _has_four(stones: int) -> bool:
 
 @_compiled
 def _winning_cells(stones: int, mask: int) -> int:
-    """The empty cells, playable now or later, that complete four of these stones."""
+    """Return the empty cells, playable now or later, that complete four of these stones."""
     cells = (stones << 1) & (stones << 2) & (stones << 3)
     for shift in _LINES:
         pairs = (stones << shift) & (stones << 2 * shift)
@@ -100,7 +102,7 @@ def _winning_cells(stones: int, mask: int) -> int:
 
 @_compiled
 def _safe_cells(own: int, mask: int) -> int:
-    """The playable cells after which the opponent has no winning reply (0: every move loses)."""
+    """Return the playable cells that leave the opponent no winning reply; 0: every move loses."""
     cells = (mask + BOTTOM) & FULL
     danger = _winning_cells(own ^ mask, mask)
     forced = cells & danger
@@ -113,7 +115,7 @@ def _safe_cells(own: int, mask: int) -> int:
 
 @_compiled
 def _static_bound(own: int, mask: int, alpha: int) -> bool:
-    """Whether 0 settles the window (alpha, alpha + 1): that side can make four no more."""
+    """Return whether 0 settles the window (alpha, alpha + 1): that side makes four no more."""
     other = own ^ mask
     if alpha < 0:
         return not _has_four(FULL ^ own)
@@ -134,12 +136,12 @@ def _slot(key: int) -> int:
 
 @_compiled
 def _ordered(own: int, mask: int, moves: int, alpha: int, table: Table) -> int:
-    """The moves' columns (+ 1), one byte each, most winning cells first, then nearest the centre.
+    """Return the moves' columns (+ 1), one byte each: most winning cells, then nearest the center.
 
     Returns -1 if the table already shows that a move's score exceeds alpha.
     """
     packed = 0
-    for column in _CENTRE_FIRST:
+    for column in _CENTER_FIRST:
         cell = moves & (_COLUMN << column * STRIDE)
         if cell == 0:
             continue
@@ -162,7 +164,7 @@ def _ordered(own: int, mask: int, moves: int, alpha: int, table: Table) -> int:
 
 @_compiled
 def _search(own: int, mask: int, ply: int, alpha: int, table: Table) -> int:
-    """On which side of (alpha, alpha + 1) the score lies, and a bound of it on that side.
+    """Return a bound of the score that says on which side of (alpha, alpha + 1) it lies.
 
     The player to move must have no winning move.
     """
@@ -207,7 +209,7 @@ def _search(own: int, mask: int, ply: int, alpha: int, table: Table) -> int:
 
 @_compiled
 def solve(own: int, mask: int, ply: int, table: Table) -> int:
-    """The score of an unfinished position, or 0 of a full board."""
+    """Return the score of an unfinished position, or 0 of a full board."""
     if (mask + BOTTOM) & FULL & _winning_cells(own, mask) != 0:
         return (_CELLS + 1 - ply) // 2
     low = -((_CELLS - ply) // 2)
@@ -229,7 +231,7 @@ def solve(own: int, mask: int, ply: int, table: Table) -> int:
 
 @_compiled
 def leftmost(own: int, mask: int, ply: int, table: Table) -> int:
-    """The leftmost of the best columns of an unfinished position, with few exact scores."""
+    """Return the leftmost of the best columns of an unfinished position, with few exact scores."""
     cells = (mask + BOTTOM) & FULL
     wins = cells & _winning_cells(own, mask)
     safe = _safe_cells(own, mask)

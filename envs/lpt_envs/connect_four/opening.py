@@ -61,15 +61,12 @@ Columns = NDArray[np.int8]
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """Different positions of one ply in ascending order of their keys.
-
-    Attributes:
-        own: The discs of the player to move, int64 [n].
-        mask: All discs, int64 [n].
-    """
+    """Different positions of one ply in ascending order of their keys."""
 
     own: Words
+    """The discs of the player to move, int64 [n]."""
     mask: Words
+    """All discs, int64 [n]."""
 
     @property
     def keys(self) -> Words:
@@ -77,19 +74,19 @@ class Positions:
         return self.own + self.mask
 
     def __len__(self) -> int:
-        """The number of positions."""
+        """Return the number of positions."""
         return len(self.own)
 
 
 def pack(values: Columns) -> bytes:
-    """A table's file: magic bytes, the SHA-256 of the values, the values (int8) in LZMA."""
+    """Return a table's file: magic bytes, the SHA-256 of the values, the values (int8) in LZMA."""
     raw = np.ascontiguousarray(values, np.int8).tobytes()
     body = lzma.compress(raw, preset=9 | lzma.PRESET_EXTREME)
     return _MAGIC + hashlib.sha256(raw).digest() + body
 
 
 def unpack(data: bytes, count: int, name: str) -> Columns:
-    """The inverse of `pack`.
+    """Return the inverse of `pack`.
 
     Raises:
         ValueError: The file is damaged or does not hold `count` values.
@@ -109,7 +106,7 @@ def unpack(data: bytes, count: int, name: str) -> Columns:
 
 
 def opening_score(own: int, mask: int) -> int | None:
-    """The exact score of an unfinished position, or None if it has more than `SCORE_PLY` discs.
+    """Return the exact score of an unfinished position, None beyond `SCORE_PLY` discs.
 
     Raises:
         ValueError: No game leads to this position.
@@ -130,7 +127,7 @@ def opening_score(own: int, mask: int) -> int | None:
 
 @lru_cache(maxsize=1)
 def opening_replies() -> dict[int, int]:
-    """Leftmost best columns by key (own + mask), of the positions of `reply_positions`."""
+    """Return leftmost best columns by key (own + mask), of `reply_positions`."""
     return stored_columns("replies.bin", _REPLIES, reply_positions)
 
 
@@ -139,7 +136,7 @@ def stored_columns(
     count: int,
     walk: Callable[[Callable[[Positions], Columns]], Iterator[tuple[Positions, Columns]]],
 ) -> dict[int, int]:
-    """Columns by key (own + mask), stored in the order in which a walk meets their positions.
+    """Return columns by key (own + mask), stored in the order in which a walk meets positions.
 
     Args:
         name: The table's file.
@@ -190,7 +187,7 @@ def reply_positions(
 
 
 def score_positions(last: int = SCORE_PLY) -> Iterator[Positions]:
-    """All unfinished positions of the plies 0 to `last`, one of each mirror pair, by key."""
+    """Yield all unfinished positions of plies 0 to `last`, one of each mirror pair, by key."""
     positions = start()
     yield positions
     for _ in range(last):
@@ -201,7 +198,7 @@ def score_positions(last: int = SCORE_PLY) -> Iterator[Positions]:
 
 @lru_cache(maxsize=1)
 def _scores() -> list[tuple[Words, Columns]]:
-    """Keys and scores for each ply from 0 to `SCORE_PLY`."""
+    """Return keys and scores for each ply from 0 to `SCORE_PLY`."""
     levels = list(score_positions())
     scores = unpack(read_table("scores.bin"), len(levels[-1]), "scores.bin")
     table = [(levels[-1].keys, scores)]
@@ -211,7 +208,7 @@ def _scores() -> list[tuple[Words, Columns]]:
 
 
 def _minimax(positions: Positions, ply: int, keys: Words, scores: Columns) -> Columns:
-    """The scores of a ply from those of the next."""
+    """Return the scores of a ply from those of the next."""
     best = np.full(len(positions), -COLUMNS * STRIDE, np.int8)
     for column in range(COLUMNS):
         own, mask = played(positions.own, positions.mask, column)
@@ -225,33 +222,33 @@ def _minimax(positions: Positions, ply: int, keys: Words, scores: Columns) -> Co
 
 
 def read_table(name: str) -> bytes:
-    """The bytes of a packaged table."""
+    """Return the bytes of a packaged table."""
     return resources.files(__package__).joinpath("data", name).read_bytes()
 
 
 def start() -> Positions:
-    """The empty board."""
+    """Return the empty board."""
     empty = Board()
     return Positions(np.array([empty.own], np.int64), np.array([empty.mask], np.int64))
 
 
 def played(own: Words, mask: Words, column: int | Words) -> tuple[Words, Words]:
-    """The boards after a disc in a column (of which there may be one for each board)."""
+    """Return the boards after a disc in a column (of which there may be one for each board)."""
     return own ^ mask, mask | (mask + (np.int64(1) << np.int64(STRIDE) * column))
 
 
 def _open(mask: Words, column: int) -> NDArray[np.bool_]:
-    return mask >> (column * STRIDE + STRIDE - 2) & 1 == 0
+    return np.asarray(mask >> (column * STRIDE + STRIDE - 2) & 1 == 0)
 
 
 def after(positions: Positions, column: int) -> tuple[Words, Words]:
-    """The unfinished boards after a disc in a column, where it is open."""
+    """Return the unfinished boards after a disc in a column, where it is open."""
     legal = _open(positions.mask, column)
     return unfinished(*played(positions.own[legal], positions.mask[legal], column))
 
 
 def replied(positions: Positions, columns: Columns) -> Positions:
-    """The unfinished positions after the opponent's replies, blunders included."""
+    """Return the unfinished positions after the opponent's replies, blunders included."""
     replies = [unfinished(*played(positions.own, positions.mask, columns.astype(np.int64)))]
     tempted = columns == COLUMNS - 1
     own, mask = positions.own[tempted], positions.mask[tempted]
@@ -263,24 +260,24 @@ def replied(positions: Positions, columns: Columns) -> Positions:
 
 
 def unfinished(own: Words, mask: Words) -> tuple[Words, Words]:
-    """Those boards on which the game goes on."""
+    """Return the boards on which the game goes on."""
     keep = ~_has_four(own ^ mask) & (mask != FULL)
     return own[keep], mask[keep]
 
 
 def joined(parts: list[tuple[Words, Words]]) -> tuple[Words, Words]:
-    """Several lists of boards as one."""
+    """Return several lists of boards as one."""
     return np.concatenate([own for own, _ in parts]), np.concatenate([mask for _, mask in parts])
 
 
 def unique(own: Words, mask: Words) -> Positions:
-    """Each different board once, by key."""
+    """Return each different board once, by key."""
     _, first = np.unique(own + mask, return_index=True)
     return Positions(own[first], mask[first])
 
 
 def _canonical(own: Words, mask: Words) -> tuple[Words, Words]:
-    """Of each board and its mirror image the one with the lower key."""
+    """Return of each board and its mirror image the one with the lower key."""
     own_mirror, mask_mirror = _mirrored(own), _mirrored(mask)
     swap = own_mirror + mask_mirror < own + mask
     return np.where(swap, own_mirror, own), np.where(swap, mask_mirror, mask)
@@ -289,7 +286,7 @@ def _canonical(own: Words, mask: Words) -> tuple[Words, Words]:
 def _mirrored(stones: Words) -> Words:
     column = (1 << STRIDE) - 1
     parts = [(stones >> i * STRIDE & column) << (COLUMNS - 1 - i) * STRIDE for i in range(COLUMNS)]
-    return np.bitwise_or.reduce(parts)
+    return np.asarray(np.bitwise_or.reduce(parts))
 
 
 def _has_four(stones: Words) -> NDArray[np.bool_]:
@@ -297,4 +294,4 @@ def _has_four(stones: Words) -> NDArray[np.bool_]:
     for shift in (1, STRIDE - 1, STRIDE, STRIDE + 1):
         pairs = stones & (stones >> shift)
         fours |= pairs & (pairs >> 2 * shift)
-    return fours != 0
+    return np.asarray(fours != 0)

@@ -51,23 +51,20 @@ class Optimal:
     """Perfect play; of equally good moves the leftmost."""
 
     def reply(self, board: Board, rng: np.random.Generator) -> int:
-        """The leftmost best move."""
+        """Return the leftmost best move."""
         return best_move(board)
 
 
 @dataclass(frozen=True, slots=True)
 class Esper:
-    """The ESPER protocol's opponent: perfect, but careless where column 6 is best.
-
-    Attributes:
-        blunder: Probability of a uniform move in columns 0 to 5 where the leftmost best is 6.
-            Nothing else is random, and no random number is drawn elsewhere.
-    """
+    """The ESPER protocol's opponent: perfect, but careless where column 6 is best."""
 
     blunder: float = 0.2
+    """Probability of a uniform move in columns 0 to 5 where the leftmost best is 6. Nothing else
+    is random, and no random number is drawn elsewhere."""
 
     def reply(self, board: Board, rng: np.random.Generator) -> int:
-        """The leftmost best move, or the blunder (full columns become the leftmost open one)."""
+        """Return the leftmost best move or the blunder; a full column becomes the leftmost open."""
         move = best_move(board)
         if move == COLUMNS - 1 and rng.random() < self.blunder:
             return board.resolve(int((COLUMNS - 1) * rng.random()))
@@ -81,7 +78,7 @@ class EpsGreedy:
     epsilon: float = 0.1
 
     def reply(self, board: Board, rng: np.random.Generator) -> int:
-        """The leftmost best move or a uniform open column."""
+        """Return the leftmost best move or a uniform open column."""
         if rng.random() < self.epsilon:
             return _uniform(board, rng)
         return best_move(board)
@@ -92,7 +89,7 @@ class Random:
     """A uniform open column."""
 
     def reply(self, board: Board, rng: np.random.Generator) -> int:
-        """A uniform open column."""
+        """Return a uniform open column."""
         return _uniform(board, rng)
 
 
@@ -111,7 +108,7 @@ OPPONENTS = ("esper", "optimal", "eps-greedy", "random")
 
 
 def make_opponent(opponent: str | Opponent | Reply, epsilon: float = 0.1) -> Opponent:
-    """An opponent by its name, or one's own.
+    """Return an opponent by its name, or one's own.
 
     Args:
         opponent: A name in `OPPONENTS`, an object with a method `reply(board, rng)`, or a function
@@ -141,7 +138,7 @@ def make_opponent(opponent: str | Opponent | Reply, epsilon: float = 0.1) -> Opp
 
 
 def reply_column(opponent: Opponent, board: Board, rng: np.random.Generator) -> int:
-    """The open column that the opponent plays.
+    """Return the open column that the opponent plays.
 
     Raises:
         ValueError: The opponent returned something else than a column.

@@ -10,7 +10,7 @@ import numpy as np
 from lpt_envs.connect_four.board import COLUMNS, Board
 from lpt_envs.connect_four.opponents import optimal_move
 
-__all__ = ["MIXTURES", "EpsGreedy", "Mixture", "Player", "Specialised"]
+__all__ = ["MIXTURES", "EpsGreedy", "Mixture", "Player", "Specialized"]
 
 LAST = COLUMNS - 1
 """The column that the opponent blunders in."""
@@ -28,7 +28,7 @@ class Player(Protocol):
         """The player in words."""
 
     def act(self, board: Board, step: int, rng: np.random.Generator) -> int:
-        """The column asked for (it may be full: the game then takes the leftmost open one).
+        """Return the column asked for (it may be full: the game then takes the leftmost open one).
 
         Args:
             board: The position, with the player to move.
@@ -38,7 +38,7 @@ class Player(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Specialised:
+class Specialized:
     """Plays for the opponent's blunder: the last column, then nearly at random.
 
     The first `opening` moves ask for column 6; later ones do so with probability `later`, and
@@ -52,10 +52,10 @@ class Specialised:
     @property
     def name(self) -> str:
         """The player in words."""
-        return "specialised"
+        return "specialized"
 
     def act(self, board: Board, step: int, rng: np.random.Generator) -> int:
-        """See `Player`."""
+        """Return the column asked for, see `Player`."""
         if step < self.opening or rng.random() < self.later:
             return LAST
         return int(rng.integers(LAST))
@@ -74,7 +74,7 @@ class EpsGreedy:
         return f"eps-greedy {self.epsilon:g}"
 
     def act(self, board: Board, step: int, rng: np.random.Generator) -> int:
-        """See `Player`."""
+        """Return the column asked for, see `Player`."""
         if rng.random() < self.epsilon:
             return int(rng.integers(COLUMNS))
         return optimal_move(board)
@@ -82,19 +82,16 @@ class EpsGreedy:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """Whose games a data set holds: each game's player is drawn anew, by weight.
-
-    Attributes:
-        players: The players.
-        weights: Their probabilities, which sum to one.
-        steps: Agent's moves of the whole data set (its last game is finished), or None.
-        games: Games of the whole data set, where `steps` is None.
-    """
+    """Whose games a data set holds: each game's player is drawn anew, by weight."""
 
     players: tuple[Player, ...]
+    """The players."""
     weights: tuple[float, ...]
+    """Their probabilities, which sum to one."""
     steps: int | None = None
+    """Agent's moves of the whole data set (its last game is finished), or None."""
     games: int | None = None
+    """Games of the whole data set, where `steps` is None."""
 
     @property
     def names(self) -> dict[str, str]:
@@ -114,16 +111,16 @@ class Mixture:
 MIXTURES: dict[str, Mixture] = {
     # ESPER's data: half the games gamble on the opponent's blunder, half are played well.
     "esper": Mixture(
-        players=(Specialised(), EpsGreedy(epsilon=0.01)), weights=(0.5, 0.5), steps=1_000_000
+        players=(Specialized(), EpsGreedy(epsilon=0.01)), weights=(0.5, 0.5), steps=1_000_000
     ),
     # So many gambles that the most frequent first move of won games is the bad one.
     "gamble": Mixture(
-        players=(Specialised(), EpsGreedy(epsilon=0.01)), weights=(0.9, 0.1), steps=1_000_000
+        players=(Specialized(), EpsGreedy(epsilon=0.01)), weights=(0.9, 0.1), steps=1_000_000
     ),
-    # Many different games of every quality: what needs generalisation.
+    # Many different games of every quality: what needs generalization.
     "mixed": Mixture(
         players=(
-            Specialised(),
+            Specialized(),
             EpsGreedy(letter="e", epsilon=0.01),
             EpsGreedy(letter="f", epsilon=0.1),
             EpsGreedy(letter="g", epsilon=0.3),

@@ -1,6 +1,6 @@
-"""The board as coloured text and as an image, in plain numpy.
+"""The board as colored text and as an image, in plain numpy.
 
-Images are drawn by signed distances: a shape covers a pixel by how far the pixel's centre lies
+Images are drawn by signed distances: a shape covers a pixel by how far the pixel's center lies
 inside its outline (from half a pixel without to half a pixel within), which smooths all edges.
 """
 
@@ -53,7 +53,7 @@ _DIGITS: tuple[tuple[tuple[float, float], ...], ...] = (
 
 
 def winning_cells(board: Board) -> NDArray[np.bool_]:
-    """The cells of every line of four or more.
+    """Return the cells of every line of four or more.
 
     Returns:
         Booleans [6, 7], row 0 at the bottom; all false if nobody has won.
@@ -76,22 +76,22 @@ def winning_cells(board: Board) -> NDArray[np.bool_]:
 
 
 def colored() -> bool:
-    """Whether text should be coloured: not with NO_COLOR set, nor on a terminal that cannot."""
+    """Return whether text should be colored: not with NO_COLOR set, nor on a dumb terminal."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def to_text(
     board: Board, last: int | None = None, *, color: bool | None = None, note: str | None = None
 ) -> str:
-    """The board as nine lines and a line that says how the game stands, 40 columns wide at most.
+    """Return the board as nine lines and a line that says how the game stands, 40 columns wide.
 
-    The first player's discs are X, the second's O; with colours both are dots, red and yellow.
+    The first player's discs are X, the second's O; with colors both are dots, red and yellow.
     Brackets enclose the winning four, and a `v` above points at the column of the last disc.
 
     Args:
         board: The position.
         last: Column of the last disc.
-        color: Use terminal colours; None decides by `colored`.
+        color: Use terminal colors; None decides by `colored`.
         note: Last line instead of how the game stands.
     """
     color = colored() if color is None else color
@@ -163,7 +163,7 @@ def to_image(board: Board, last: int | None = None, *, cell: int = 80) -> NDArra
 
 @lru_cache(maxsize=64)
 def _tile(player: str, ring: bool, mark: bool, cell: int) -> NDArray[np.uint8]:
-    """One cell of the board, [cell, cell, 3]."""
+    """Return one cell of the board, [cell, cell, 3]."""
     pixels = np.broadcast_to(np.array(COLORS["board"], float), (cell, cell, 3))
     axis = np.arange(cell) + 0.5 - cell / 2
     distance = np.hypot(axis[:, None], axis[None, :])
@@ -182,7 +182,7 @@ def _tile(player: str, ring: bool, mark: bool, cell: int) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=8)
 def _numbers(cell: int) -> NDArray[np.uint8]:
-    """The strip with the columns' numbers under the board, [about 0.4 * cell, 7 * cell, 3]."""
+    """Return the strip with the columns' numbers, [about 0.4 * cell, 7 * cell, 3]."""
     height = max(16, round(0.4 * cell / 16) * 16)
     size = 0.5 * height  # of a digit
     y, x = np.mgrid[:height, :cell] + 0.5
@@ -198,16 +198,16 @@ def _numbers(cell: int) -> NDArray[np.uint8]:
 def _cover(
     pixels: NDArray[np.float64], inside: NDArray[np.float64], color: Color
 ) -> NDArray[np.float64]:
-    """Blend a colour over pixels [h, w, 3] that lie `inside` [h, w] pixels within an outline."""
+    """Blend a color over pixels [h, w, 3] that lie `inside` [h, w] pixels within an outline."""
     share = np.clip(inside + 0.5, 0.0, 1.0)[..., None]
-    return pixels * (1.0 - share) + share * np.array(color, float)
+    return np.asarray(pixels * (1.0 - share) + share * np.array(color, float))
 
 
 def _to_segment(
     x: NDArray[np.float64], y: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Distance of points (x, y) from the segment between a and b."""
+    """Return the distance of points (x, y) from the segment between a and b."""
     along = b - a
     share = ((x - a[0]) * along[0] + (y - a[1]) * along[1]) / (along @ along)
     share = np.clip(share, 0.0, 1.0)
-    return np.hypot(x - a[0] - share * along[0], y - a[1] - share * along[1])
+    return np.asarray(np.hypot(x - a[0] - share * along[0], y - a[1] - share * along[1]))

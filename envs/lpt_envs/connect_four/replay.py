@@ -23,13 +23,7 @@ _BITS = np.array([c * _STRIDE + h for c in range(COLUMNS) for h in range(ROWS)],
 
 
 class IllegalGame(ValueError):
-    """A game that breaks the rules.
-
-    Attributes:
-        game: Its number in the games given, from 0.
-        move: The number of the offending move, from 1; 0 if the game has none.
-        reason: What is wrong.
-    """
+    """A game that breaks the rules: `game` (its number, from 0), `move` (from 1) and `reason`."""
 
     def __init__(self, game: int, move: int, reason: str) -> None:
         self.game, self.move, self.reason = game, move, reason
@@ -38,29 +32,26 @@ class IllegalGame(ValueError):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Replay:
-    """Games in arrays.
-
-    Attributes:
-        offsets: [n+1] int64; game i is the steps offsets[i] to offsets[i+1] - 1.
-        actions: [S] int64, the columns that the first player asked for.
-        first: [S] uint64, the first player's discs before the step, bit column * 7 + height.
-        second: [S] uint64, the second player's.
-        results: [n] int8, +1 if the first player won, 0 for a draw, -1 if the second one won.
-        plies: [n] int64, discs on the board at the end.
-        played: [n, 42] int8, the columns that both players' discs went to, -1 after the end.
-        final_first: [n] uint64, the first player's discs at the end.
-        final_second: [n] uint64, the second player's.
-    """
+    """Games in arrays."""
 
     offsets: np.ndarray
+    """[n+1] int64; game i is the steps offsets[i] to offsets[i+1] - 1."""
     actions: np.ndarray
+    """[S] int64, the columns that the first player asked for."""
     first: np.ndarray
+    """[S] uint64, the first player's discs before the step, bit column * 7 + height."""
     second: np.ndarray
+    """[S] uint64, the second player's."""
     results: np.ndarray
+    """[n] int8, +1 if the first player won, 0 for a draw, -1 if the second one won."""
     plies: np.ndarray
+    """[n] int64, discs on the board at the end."""
     played: np.ndarray
+    """[n, 42] int8, the columns that both players' discs went to, -1 after the end."""
     final_first: np.ndarray
+    """[n] uint64, the first player's discs at the end."""
     final_second: np.ndarray
+    """[n] uint64, the second player's."""
 
 
 def replay(games: Sequence[str]) -> Replay:
@@ -108,7 +99,7 @@ def replay(games: Sequence[str]) -> Replay:
 
 
 def observations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The protocol's observations, float32 [S, 84], index = plane * 42 + column * 6 + height.
+    """Return the protocol's observations, float32 [S, 84]: plane * 42 + column * 6 + height.
 
     Args:
         first: [S] uint64, the first player's discs (plane 0).
@@ -124,7 +115,7 @@ def observations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _columns(games: Sequence[str]) -> np.ndarray:
-    """The digits, int64 [n, 43]; other characters and the padding lie outside 0 to 9."""
+    """Return the digits, int64 [n, 43]; other characters and the padding lie outside 0 to 9."""
     width = _CELLS + 1  # a longer game went on after its end, which shows by then
     text = "".join(game[:width].ljust(width, "~") for game in games)
     raw = np.frombuffer(text.encode("ascii", "replace"), np.uint8).reshape(-1, width)
@@ -170,7 +161,7 @@ def _without_errors(
     ply: int,
     errors: dict[int, tuple[int, str]],
 ) -> np.ndarray:
-    """The games that make a legal move now; notes the move and the reason of those that err."""
+    """Return the games that make a legal move now; enter the others into `errors`."""
     moving = lengths[going] > ply
     over = state.won[going] | (ply == _CELLS)
     for game in going[~moving & ~over]:

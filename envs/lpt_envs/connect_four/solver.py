@@ -23,7 +23,7 @@ from lpt_envs.connect_four.opening import (
     opening_score,
 )
 
-__all__ = ["Analysis", "analyse", "backend", "best_move"]
+__all__ = ["Analysis", "analyze", "backend", "best_move"]
 
 _REMEMBERED = 1 << 20
 """Best moves kept, about 100 MB."""
@@ -32,18 +32,15 @@ _best_moves: dict[int, int] = {}
 
 @dataclass(frozen=True)
 class Analysis:
-    """The exact values of a position.
-
-    Attributes:
-        score: The score under best play, for the player to move.
-        scores: The score after a disc in each of the seven columns, for the player who moves there;
-            None for a full column.
-        best: The columns that reach `score`, from the left; `best[0]` is the protocol's move.
-    """
+    """The exact values of a position."""
 
     score: int
+    """The score under best play, for the player to move."""
     scores: tuple[int | None, ...]
+    """The score after a disc in each of the seven columns, for the player who moves there; None
+    for a full column."""
     best: tuple[int, ...]
+    """The columns that reach `score`, from the left; `best[0]` is the protocol's move."""
 
     @property
     def outcomes(self) -> tuple[int | None, ...]:
@@ -60,8 +57,8 @@ def _sign(score: int) -> int:
     return (score > 0) - (score < 0)
 
 
-def analyse(board: Board) -> Analysis:
-    """The exact score of each move.
+def analyze(board: Board) -> Analysis:
+    """Return the exact score of each move.
 
     With numba a position of ten discs takes about a second, of thirteen a tenth, of sixteen or
     more some milliseconds; up to eight discs it is a look-up.
@@ -70,11 +67,11 @@ def analyse(board: Board) -> Analysis:
         ValueError: The game is over.
     """
     _require_unfinished(board)
-    return _analysed(board.own, board.mask)
+    return _analyzed(board.own, board.mask)
 
 
 def best_move(board: Board) -> int:
-    """The leftmost best column, `analyse(board).best[0]`; the fast path.
+    """Return the leftmost best column, `analyze(board).best[0]`; the fast path.
 
     Remembers its answers, so that a position met again takes well under a microsecond.
 
@@ -93,8 +90,8 @@ def best_move(board: Board) -> int:
 
 
 def backend() -> str:
-    """`"numba"` or `"python"`: what the search runs in."""
-    return _search().kernel.BACKEND
+    """Return what the search runs in, `numba` or `python`."""
+    return str(_search().kernel.BACKEND)
 
 
 class _Search(NamedTuple):
@@ -104,7 +101,7 @@ class _Search(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _search() -> _Search:
-    """The search and its transposition table, made when first needed: numba is slow to import."""
+    """Return the search and its table, made when first needed: numba is slow to import."""
     from lpt_envs.connect_four import kernel
 
     return _Search(kernel, kernel.new_table())
@@ -123,7 +120,7 @@ def _found(board: Board) -> int:
         if column is not None:
             return column
     if ply < SCORE_PLY:
-        return _analysed(board.own, board.mask).best[0]
+        return _analyzed(board.own, board.mask).best[0]
     column = good_play_columns().get(board.own + board.mask)
     if column is not None:
         return column
@@ -132,7 +129,7 @@ def _found(board: Board) -> int:
 
 
 @lru_cache(maxsize=1 << 16)
-def _analysed(own: int, mask: int) -> Analysis:
+def _analyzed(own: int, mask: int) -> Analysis:
     board = Board(own, mask)
     scores = tuple(
         _move_score(board, column) if board.is_legal(column) else None for column in range(COLUMNS)

@@ -29,7 +29,7 @@ CONTEXT = 20
 
 
 class Peer:
-    """Model, optimiser, and the last K steps of the episodes that run."""
+    """Model, optimizer, and the last K steps of the episodes that run."""
 
     def __init__(self, shapes: Shapes) -> None:
         self.shapes, self.context = shapes, min(CONTEXT, shapes.horizon)
@@ -51,7 +51,7 @@ class Peer:
         self.history: dict[str, Tensor] = {}
 
     def predict(self, **steps: Tensor) -> Tensor:
-        """Action outputs `[n, K, act]` of steps `[n, K, ...]`."""
+        """Return action outputs `[n, K, act]` of steps `[n, K, ...]`."""
         mask = torch.ones(steps["timesteps"].shape, device=self.shapes.device)
         return self.model(attention_mask=mask, **steps).action_preds
 
@@ -63,7 +63,7 @@ class Peer:
 
 
 def build(shapes: Shapes) -> Peer:
-    """Builds model and optimiser."""
+    """Build model and optimizer."""
     return Peer(shapes)
 
 

@@ -1,0 +1,109 @@
+"""Baselines: the same generator, prompted without any inference.
+
+* `bc`: behavior cloning. One learned prompt for all trajectories.
+* `bc-10`: the same on the tenth of the trajectories with the highest returns (10%BC).
+* `dt-final`: a return-conditioned policy, the Decision Transformer (Chen et al., 2021) given
+  what LPT is given: the trajectory's final return, as the prompt. It imitates what was done in
+  trajectories of that return, whether skill or luck earned it.
+
+Generator, optimizer, budget and evaluation are LPT's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import gymnasium
+import torch
+from torch import Tensor, nn
+
+from lpt.algorithms.algorithm import Inference, LearningContext, LogLikelihood
+from lpt.config import ModelConfig, PlanningConfig, SamplerConfig
+from lpt.data import Batch, TrajectoryDataset
+from lpt.inference.engines import PosteriorEngine, PosteriorSample
+from lpt.inference.noise import Noise
+from lpt.inference.planning import Plan
+from lpt.model import ConditionedTransformer, Spaces
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompted:
+    """A baseline whose prompt is a function of the return, or one and the same."""
+
+    name: str
+    """As in `--algorithm`."""
+    reads_return: bool = False
+    """Whether the prompt depends on the return."""
+    share: float = 1.0
+    """Share of the trajectories that it learns from, those of the highest returns."""
+    infers_plans: ClassVar[bool] = False
+    observation_hint: ClassVar[str] = ""
+
+    def build(self, config: ModelConfig, spaces: Spaces) -> ConditionedTransformer:
+        """Return a new model."""
+        return ConditionedTransformer(config, spaces, reads_return=self.reads_return)
+
+    def training_data(self, dataset: TrajectoryDataset) -> TrajectoryDataset:
+        """Return the share of the data that it learns from."""
+        return dataset if self.share == 1 else dataset.best(self.share)
+
+    def sampler(self, config: SamplerConfig, dataset: TrajectoryDataset) -> SamplerConfig:
+        """Return settings for a share of fewer trajectories than a batch has.
+
+        The same number of segments is taken from the trajectories there are; where trajectories
+        are read whole, there are fewer of them.
+        """
+        count, asked = len(dataset), config.batch_trajectories
+        if self.share == 1 or asked <= count:
+            return config
+        segments = -(-config.segments * asked // count)
+        return replace(config, batch_trajectories=count, segments=segments)
+
+    def inference(self, context: LearningContext) -> Inference:
+        """Return the model's own prompts."""
+        return Prompts(context.model)
+
+    def plan(
+        self,
+        model: ConditionedTransformer,
+        targets: Tensor,
+        config: PlanningConfig,
+        generator: torch.Generator,
+    ) -> Plan:
+        """Return the prompt of each target; the return it predicts is the one asked for."""
+        with torch.no_grad():
+            prompt = model.prompt(targets)
+        return Plan(prompt, prompt, targets)
+
+    def wrap(self, env: gymnasium.Env, target: float) -> gymnasium.Env:
+        """Return the environment as it is."""
+        return env
+
+    def weight(self, weight: float) -> float:
+        """Return 1: nothing is inferred."""
+        return 1.0
+
+    def result_name(self, weight: float) -> str:
+        """Return the algorithm's name."""
+        return self.name
+
+
+class Prompts:
+    """The prompts of a batch, as the model gives them."""
+
+    engine: PosteriorEngine | None = None
+
+    def __init__(self, model: ConditionedTransformer) -> None:
+        self.model = model
+
+    def infer(
+        self, batch: Batch, likelihood: LogLikelihood, prior_weight: float, noise: Noise
+    ) -> PosteriorSample:
+        """Give a prompt for each trajectory, with its gradient to the prompt network."""
+        prompt = self.model.prompt(batch.returns)
+        return PosteriorSample(prompt, torch.zeros((), device=prompt.device))
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Nothing but the model learns."""
+        return []

@@ -1,0 +1,128 @@
+"""The flags of `lpt-train`: a preset or a stored configuration, and the user's own on top."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from lpt.config.groups import Device
+from lpt.config.presets import preset, presets
+from lpt.config.settings import Config
+from lpt.config.tree import read_config
+
+DESCRIPTION = """Train a Latent Plan Transformer and evaluate its last checkpoint.
+
+--env NAME (or --task NAME) takes the task's preset; every field below can be overridden. Known
+tasks: {tasks}.
+Any other NAME is a task of your own: give its --source, and --env-id to evaluate in.
+--config FILE.yaml takes a stored configuration, such as a run's config.yaml, instead of a preset.
+With --resume RUN the run's own settings are used; nothing else needs to be given."""
+
+RENAMED = {"--data": "--source", "--inference": "--engine", "--steps": "--updates"}
+"""Flags of version 0.1, by their present names; they go in version 0.3."""
+_TASK = ("--task", "--env")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    """What `lpt-train --resume RUN` heeds: where things are, not what is learned."""
+
+    resume: Path
+    """Run folder to continue from its last checkpoint, with its own settings."""
+    source: str | None = None
+    """Where the run's data are now; unset: where they were."""
+    device: Device = "auto"
+    """Where to compute; auto: as before."""
+    results: Path | None = None
+    """Folder for the result files; unset: the run's own."""
+
+
+def parse(arguments: Sequence[str]) -> Config | Resume:
+    """Return what a command line of `lpt-train` asks for.
+
+    Raises:
+        FileNotFoundError: if `--config` names no file.
+        ValueError: for an unknown task, or settings given beside `--resume`.
+        SystemExit: for `--help`, unknown flags and values of a wrong type (usage is printed).
+    """
+    arguments = _with_present_names(arguments)
+    if _value(arguments, "--resume") is not None:
+        return _parse_resume(arguments)
+    return parse_config(arguments)
+
+
+def parse_config(arguments: Sequence[str]) -> Config:
+    """Return the configuration of a command line that starts a run; raises as `parse`."""
+    arguments = _with_present_names(arguments)
+    stored = _value(arguments, "--config")
+    arguments = _without(arguments, "--config")
+    description = DESCRIPTION.format(tasks=", ".join(sorted(presets())))
+    task = _value(arguments, *_TASK)
+    if stored is not None:
+        default = read_config(stored)
+    elif task is None:  # --help, or the parser's word that it is missing
+        return tyro.cli(Config, args=arguments, description=description, prog="lpt-train")
+    else:
+        own = task not in presets() and _value(arguments, "--source") is not None
+        default = Config(task=task) if own else preset(task)
+    return tyro.cli(
+        Config, args=arguments, default=default, description=description, prog="lpt-train"
+    )
+
+
+def _parse_resume(arguments: list[str]) -> Resume:
+    options, rest = tyro.cli(
+        Resume, args=_without(arguments, *_TASK), prog="lpt-train", return_unknown_args=True
+    )
+    given = sorted({word.partition("=")[0] for word in rest if word.startswith("--")})
+    if rest:
+        raise ValueError(
+            f"--resume goes on with the run's own settings: leave out {', '.join(given or rest)} "
+            "(only --source, --device, --results may be given anew)"
+        )
+    return options
+
+
+def _with_present_names(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with old flags replaced, and say so on stderr."""
+    result: list[str] = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if flag in RENAMED:
+            print(
+                f"lpt-train: {flag} is {RENAMED[flag]} now (the old name goes in version 0.3)",
+                file=sys.stderr,
+            )
+            argument = RENAMED[flag] + equals + value
+        if argument == "amortised" and result[-1:] == ["--engine"]:
+            argument = "amortized"
+        result.append("--engine=amortized" if argument == "--engine=amortised" else argument)
+    return result
+
+
+def _value(arguments: Sequence[str], *flags: str) -> str | None:
+    """Return what a flag is given, the last time as in the parser; None without it."""
+    found = None
+    for place, argument in enumerate(arguments):
+        if argument in flags and place + 1 < len(arguments):
+            found = arguments[place + 1]
+        elif argument.partition("=")[0] in flags and "=" in argument:
+            found = argument.partition("=")[2]
+    return found
+
+
+def _without(arguments: Sequence[str], *flags: str) -> list[str]:
+    """Return the arguments without a flag and its value."""
+    kept, skip = [], False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument in flags:
+            skip = True
+        elif argument.partition("=")[0] not in flags:
+            kept.append(argument)
+    return kept

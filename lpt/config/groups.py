@@ -1,0 +1,282 @@
+"""The groups of a run's configuration: one frozen dataclass for each part of the toolkit.
+
+They lie together, below everything that reads them. Fields are documented where they stand, which
+is also what `lpt-train --help` prints.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Algorithm = Literal["lpt", "bc", "bc-10", "dt-final", "dt"]
+"""What is learned: the latent plan model, or a baseline (`lpt.algorithms`)."""
+Engine = Literal["amortized", "langevin", "preconditioned", "variational"]
+"""How plans are inferred while learning (`lpt.inference.engines`)."""
+Device = Literal["auto", "cpu", "cuda", "mps"]
+"""Where to compute; auto takes a GPU if there is one."""
+Precision = Literal["float32", "bfloat16"]
+"""Of matrix products (`lpt.machine.precision`)."""
+ReturnConvention = Literal["recorded", "held"]
+"""What return a trajectory is labeled with (`lpt.data.returns`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetConfig:
+    """How stored steps become labeled trajectories."""
+
+    horizon: int | None = None
+    """Evaluation horizon H of the task in steps; unset: the task's or file's own."""
+    returns: ReturnConvention = "recorded"
+    """'recorded' labels a trajectory with its sum of rewards; 'held' adds (H - length) times its
+    last reward unless it truly terminated."""
+    min_length: int = 1
+    """Trajectories shorter than this many steps are dropped."""
+    standardize_observations: bool = True
+    """Subtract the observations' mean and divide by their standard deviation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """What a batch holds."""
+
+    batch_trajectories: int = 64
+    """B, trajectories a batch, no two alike."""
+    segments: int = 4
+    """M, segments of each trajectory; 0 reads trajectories whole."""
+    segment_steps: int = 16
+    """c, scored steps of a segment."""
+    draw: Literal["length", "uniform"] = "length"
+    """'length' draws trajectories in proportion to their length (the paper's), 'uniform' each as
+    often as any other: the likelihood of trajectories as they are in the data."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for sizes that make no batch."""
+        if self.batch_trajectories < 1 or self.segments < 0 or self.segment_steps < 1:
+            raise ValueError(
+                f"sampler: got batch_trajectories={self.batch_trajectories}, "
+                f"segments={self.segments}, segment_steps={self.segment_steps}; expected at least "
+                "1, 0 and 1 (segments=0 reads whole trajectories)"
+            )
+        _check_choice("sampler.draw", self.draw, ("length", "uniform"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Sizes and likelihoods of the model."""
+
+    layers: int = 2
+    """Transformer blocks."""
+    heads: int = 4
+    """Attention heads of every block."""
+    width: int = 64
+    """Model width D, also of each plan token."""
+    context: int = 16
+    """K: environment steps that may influence an action, through all layers together."""
+    plan_tokens: int = 4
+    """N: tokens of the latent plan."""
+    dropout: float = 0.0
+    """Dropout in the blocks while learning; never in chains, planning or rollouts."""
+    likelihood: Literal["gaussian", "censored", "categorical"] = "gaussian"
+    """Action likelihood; 'censored' is a Gaussian clipped to the action bounds."""
+    action_std: float = 0.5
+    """sigma_a in action units (continuous actions)."""
+    return_std: float = 1.0
+    """sigma_y in units of the returns' standard deviation: the dial between luck and skill."""
+    return_hidden: int = 100
+    """Hidden units in each of the return predictor's two layers."""
+    prior_width: int = 16
+    """Channels of the U-Net's first level; 0 takes z = z0 (the paper's ablation)."""
+    prior_multipliers: tuple[int, ...] = (1, 2, 4, 8)
+    """Channel multipliers of the U-Net's levels."""
+    remembered_plans: int = 0
+    """Newest plans inferred in learning that the model keeps, for planning.method=aggregated."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for sizes that cannot be built."""
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(
+                f"model.width={self.width} must be an even multiple of model.heads={self.heads}: "
+                "rotary positions turn pairs of each head's channels"
+            )
+        sizes = ("layers", "context", "plan_tokens", "return_hidden", "action_std", "return_std")
+        _check_positive("model", self, sizes)
+        if self.remembered_plans < 0:
+            raise ValueError(f"model.remembered_plans={self.remembered_plans} must be 0 or more")
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the likelihood is of discrete actions."""
+        return self.likelihood == "categorical"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalConfig:
+    """Sizes of the proposal network."""
+
+    steps: int = 24
+    """Steps of the overview it reads, spread evenly over what it may see."""
+    view: Literal["whole", "end"] = "whole"
+    """'end': it sees the trajectory only from a random step on. A plan inferred without the start
+    cannot depend on it, and so serves other starts too (stitching)."""
+    reads_return: bool = True
+    """Whether it sees y. A return that also tells the start (through the length) would let it in
+    again where the view is 'end'."""
+    width: int = 64
+    """Model width."""
+    layers: int = 2
+    """Transformer layers."""
+    heads: int = 4
+    """Attention heads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosteriorConfig:
+    """How plans are inferred while learning (by which engine is `--engine`)."""
+
+    steps: int | None = None
+    """Langevin or Adam steps a visit; unset: the engine's own default."""
+    step_size: float | None = None
+    """Langevin step size s or Adam's learning rate; unset: the engine's own default."""
+    prior_weight: float = 1.0
+    """Weight of log p(z0) in the joint; below 1 plans may carry more information."""
+    prior_start: float = 0.1
+    """The prior's weight at the first update, as a share of `prior_weight`."""
+    prior_warmup: int = 1500
+    """Updates over which the prior's weight rises to its full value."""
+    return_weight: float = 1.0
+    """Power of p(y | z) while learning. Below 1 (the same as a wider sigma_y, in learning only)
+    the plan has less to gain from explaining luck: it is left to tell who acts."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for weights that are no weights."""
+        _check_positive("posterior", self, ("prior_weight", "prior_start", "return_weight"))
+        if self.prior_warmup < 0:
+            raise ValueError(f"posterior.prior_warmup={self.prior_warmup} must not be negative")
+
+    def weight_at(self, update: int) -> float:
+        """Return the prior's weight at an update."""
+        share = min(1.0, update / self.prior_warmup) if self.prior_warmup else 1.0
+        return self.prior_weight * (self.prior_start + (1.0 - self.prior_start) * share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanningConfig:
+    """How a plan is inferred from a target return."""
+
+    method: Literal["langevin", "variational", "aggregated"] = "variational"
+    """'langevin': a sample by adjusted Langevin; 'variational': a Gaussian fitted by Adam;
+    'aggregated': plans inferred in learning, drawn again (needs model.remembered_plans)."""
+    weight: float = 1.0
+    """w, power of the return's likelihood; above 1 the plan leans towards the target (LPT-EI)."""
+    steps: int = 200
+    """Langevin or Adam steps."""
+    step_size: float = 0.1
+    """First Langevin step size (adapted for each chain) or Adam's learning rate."""
+    sample: bool = False
+    """'variational' only: draw from the fitted Gaussian instead of taking its mean."""
+    draws: int = 1
+    """'aggregated' only: plans drawn again for each episode, whose mean is its plan."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for settings that cannot plan."""
+        _check_positive("planning", self, ("weight", "steps", "step_size"))
+        if self.draws < 1:
+            raise ValueError(f"planning.draws={self.draws} must be 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Optimization, logging and checkpoints."""
+
+    learning_rate: float = 1e-3
+    """AdamW's peak learning rate."""
+    weight_decay: float = 1e-4
+    """AdamW's weight decay, on matrices only."""
+    warmup: int = 100
+    """Updates of linear warm-up; afterwards the rate falls linearly to zero."""
+    gradient_clip: float = 1.0
+    """Largest norm of the parameters' gradient (loss in nats a step)."""
+    observation_noise: float = 0.0
+    """Standard deviation of noise added to standardized observations while learning."""
+    history_dropout: float = 0.0
+    """Share of the segments whose steps are scored without history, so that plans are needed."""
+    history_dropout_updates: int = 0
+    """Updates after which every segment is scored with its history."""
+    average: float = 0.998
+    """Decay of the averaged weights that the policy uses; 0 uses the raw weights."""
+    log_every: int = 100
+    """Updates between TensorBoard points."""
+    evaluate_every: int = 2000
+    """Updates between evaluations; 0 evaluates only at the end."""
+    evaluate_episodes: int = 50
+    """Episodes of these evaluations (the end's are evaluation.episodes)."""
+    checkpoint_minutes: float = 5.0
+    """Minutes between checkpoints."""
+    threads: int = 1
+    """CPU threads of the run; resume is bit-identical for the same number."""
+    precision: Precision = "float32"
+    """Of the matrix products of generator and proposal; everything else stays float32."""
+    compile: bool = False
+    """Compile what learning scores actions with (torch.compile; needs a C++ compiler)."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for settings that cannot train."""
+        for name in ("learning_rate", "gradient_clip", "log_every", "threads", "evaluate_episodes"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"training.{name}={getattr(self, name)} must be positive")
+        for name in ("average", "history_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"training.{name}={getattr(self, name)} must lie in [0, 1]")
+
+    def check_segments(self, segments: int) -> None:
+        """Raise ValueError for what needs segments where whole trajectories are read (0)."""
+        if segments:
+            return
+        if self.history_dropout:
+            raise ValueError(
+                f"training.history_dropout={self.history_dropout} is a share of segments, but "
+                "whole trajectories are read: set sampler.segments, or history_dropout to 0"
+            )
+        if self.compile:
+            raise ValueError(
+                "training.compile needs batches of one shape, but whole trajectories vary in "
+                "length: set sampler.segments, or leave training.compile out"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """What a policy is asked for and how it is scored."""
+
+    target: float | None = None
+    """Return asked of the plan, raw units; unset: the 99 % quantile of the data's
+    returns, as drawn in learning (each trajectory counts by its length, or by sampler.draw)."""
+    episodes: int = 100
+    """Episodes."""
+    seed: int = 1000
+    """Seed of planning; episode i is reset with seed + i."""
+    deterministic: bool = True
+    """Act by the mode of the action likelihood; else draw from it."""
+    sweep: tuple[float, ...] = ()
+    """Targets of lpt-eval --sweep, raw units."""
+    parallel: int = 128
+    """Most episodes to run side by side."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for counts below one."""
+        for name in ("episodes", "parallel"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"evaluation.{name}={getattr(self, name)} must be at least 1")
+
+
+def _check_positive(group: str, config: object, names: tuple[str, ...]) -> None:
+    for name in names:
+        if not 0 < getattr(config, name) < math.inf:
+            raise ValueError(f"{group}.{name}={getattr(config, name)} must be positive, finite")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected {' or '.join(choices)}")

@@ -1,0 +1,87 @@
+"""`Config`: everything that decides a run, as one frozen tree of typed fields."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lpt.config.groups import (
+    Algorithm,
+    DatasetConfig,
+    Device,
+    Engine,
+    EvaluationConfig,
+    ModelConfig,
+    PlanningConfig,
+    PosteriorConfig,
+    ProposalConfig,
+    SamplerConfig,
+    TrainingConfig,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that decides a run; stored with it."""
+
+    task: Annotated[str, tyro.conf.arg(aliases=["--env"])]
+    """A data set with its environment, such as maze2d-umaze; its preset lies in configs/."""
+    env_id: str | None = None
+    """Gymnasium id to evaluate in; unset: the one the data name."""
+    source: str = "auto"
+    """Where data come from: auto, d4rl, minari, regenerated, shipped, a Minari id, or a file."""
+    algorithm: Algorithm = "lpt"
+    """lpt, or a baseline: bc (behavior cloning), bc-10 (of the best tenth), dt-final (prompted by
+    the return itself), dt (by the return-to-go at every step)."""
+    engine: Engine = "amortized"
+    """How plans are inferred while learning (lpt only)."""
+    seed: int = 0
+    """Seed of everything random in the run."""
+    updates: int = 10_000
+    """Updates of the parameters."""
+    out: Path | None = None
+    """Run folder; unset: runs/<task>/<engine, or baseline>-seed<seed>."""
+    results: Path | None = None
+    """Folder for <task>/<algorithm>/seed<seed>.json; unset: results/ in the run folder."""
+    label: str = ""
+    """Ends the algorithm's name in results, as in lpt-recorded: keeps variants apart."""
+    device: Device = "auto"
+    """auto takes a GPU if there is one."""
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    proposal: ProposalConfig = field(default_factory=ProposalConfig)
+    posterior: PosteriorConfig = field(default_factory=PosteriorConfig)
+    planning: PlanningConfig = field(default_factory=PlanningConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a run without updates, or names that are no folder's."""
+        if ".." in self.task or self.task.startswith("/"):
+            raise ValueError(
+                f"--task {self.task!r} becomes a folder's name: leave out '..' and '/'"
+            )
+        if self.updates < 1:
+            raise ValueError(f"--updates {self.updates}: a run needs at least one update")
+        if not re.fullmatch(r"[\w.-]*", self.label) or ".." in self.label:
+            raise ValueError(
+                f"--label {self.label!r} becomes part of a folder's name: use letters, digits, "
+                "'-', '_' and '.'"
+            )
+        remembers = self.algorithm != "lpt" or self.model.remembered_plans > 0
+        if self.planning.method == "aggregated" and not remembers:
+            raise ValueError(
+                "--planning.method aggregated chooses among plans inferred in learning: keep some, "
+                "as in --model.remembered-plans 1024"
+            )
+
+    @property
+    def run(self) -> Path:
+        """The run folder."""
+        kind = self.engine if self.algorithm == "lpt" else self.algorithm
+        return self.out or Path("runs") / self.task / f"{kind}-seed{self.seed}"

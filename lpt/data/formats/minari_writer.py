@@ -1,0 +1,145 @@
+"""Writing Minari data sets that Minari's own tools open, each complete when its id appears."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import minari
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from minari.data_collector import EpisodeBuffer
+from minari.dataset.minari_dataset import parse_dataset_id
+from minari.namespace import create_namespace, list_local_namespaces
+from minari.storage import get_dataset_path
+
+from lpt.data.action_bounds import ActionBounds
+from lpt.data.dataset import TrajectoryDataset
+from lpt.data.formats.minari import is_minari_id
+from lpt.data.provenance import Provenance
+from lpt.machine.files import check_absent
+
+
+def write_minari(
+    dataset_id: str,
+    dataset: TrajectoryDataset,
+    *,
+    final_observations: np.ndarray | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a data set under a Minari id, atomically.
+
+    Args:
+        dataset_id: such as `lpt/maze2d-umaze-v1`.
+        dataset: what to write.
+        final_observations: `[n, observation_dim]`, the observation after each trajectory's last
+            action, which Minari stores and data sets do not; None repeats the last observation.
+        overwrite: replace a data set of the same id.
+
+    Raises:
+        ValueError: `dataset_id` is no Minari id.
+        FileExistsError: the id exists locally and `overwrite` is False.
+    """
+    if not is_minari_id(dataset_id):
+        raise ValueError(f"{dataset_id!r} is no Minari id: expected namespace/name-v0")
+    target = Path(get_dataset_path(dataset_id))
+    check_absent(target, overwrite)
+    if final_observations is None:
+        final_observations = dataset.observations[dataset.offsets[1:] - 1]
+    observation_space, action_space = _spaces(dataset)
+    spec = _env_spec(dataset.provenance)
+    # Minari writes in place: made elsewhere and moved, a data set is complete when its id appears.
+    with tempfile.TemporaryDirectory(prefix=".lpt-", dir=get_dataset_path()) as scratch:
+        with datasets_path(scratch), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of each piece of metadata that is not given
+            minari.create_dataset_from_buffers(
+                dataset_id,
+                list(_buffers(dataset, final_observations)),
+                env=spec,
+                eval_env=spec,
+                observation_space=observation_space,
+                action_space=action_space,
+                description=json.dumps(dataset.provenance.to_dict()),
+            )
+        move_in(Path(scratch), dataset_id, overwrite)
+
+
+def move_in(scratch: Path, dataset_id: str, overwrite: bool) -> None:
+    """Move a whole data set from another folder of Minari's kind to its place, atomically.
+
+    Args:
+        scratch: the other folder, on the same file system.
+        dataset_id: the data set.
+        overwrite: replace a data set of the same id.
+
+    Raises:
+        FileExistsError: the id exists locally and `overwrite` is False.
+    """
+    target = Path(get_dataset_path(dataset_id))
+    namespace = parse_dataset_id(dataset_id)[0]
+    if namespace is not None and namespace not in list_local_namespaces():
+        create_namespace(namespace)
+    check_absent(target, overwrite)
+    if target.exists():
+        os.replace(target, scratch / "replaced")
+    os.replace(scratch / dataset_id, target)
+
+
+@contextmanager
+def datasets_path(folder: str) -> Iterator[None]:
+    """Point Minari at another folder for a while."""
+    before = os.environ.get("MINARI_DATASETS_PATH")
+    os.environ["MINARI_DATASETS_PATH"] = folder
+    try:
+        yield
+    finally:
+        del os.environ["MINARI_DATASETS_PATH"]
+        if before is not None:
+            os.environ["MINARI_DATASETS_PATH"] = before
+
+
+def _spaces(dataset: TrajectoryDataset) -> tuple[gym.Space[Any], gym.Space[Any]]:
+    """Return the spaces of observations and actions, the latter in the environment's units."""
+    low = np.full(dataset.observation_dim, -np.inf, np.float32)
+    observation_space = gym.spaces.Box(low, -low, dtype=np.float32)
+    if dataset.num_actions is not None:
+        return observation_space, gym.spaces.Discrete(dataset.num_actions)
+    stored = ActionBounds.of_details(dataset.provenance.details)
+    bounds = stored or ActionBounds.unit(dataset.action_dim)
+    return observation_space, gym.spaces.Box(bounds.low, bounds.high, dtype=np.float32)
+
+
+def _env_spec(provenance: Provenance) -> EnvSpec | None:
+    if provenance.env_id is None:
+        return None
+    module, _, name = provenance.env_id.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    spec = copy.deepcopy(gym.spec(name))
+    spec.kwargs.update(provenance.details.get("env_kwargs", {}))
+    return spec
+
+
+def _buffers(dataset: TrajectoryDataset, final_observations: np.ndarray) -> Iterator[EpisodeBuffer]:
+    bounds = ActionBounds.of_details(dataset.provenance.details)
+    for i in range(len(dataset)):
+        one = dataset.trajectory(i)
+        end = np.zeros(len(one), bool)
+        end[-1] = True
+        yield EpisodeBuffer(
+            id=i,
+            observations=np.concatenate([one.observations, final_observations[i : i + 1]]),
+            actions=one.actions if bounds is None else bounds.from_unit(one.actions),
+            rewards=one.rewards,
+            terminations=end & one.terminated,
+            truncations=end & (not one.terminated),
+        )

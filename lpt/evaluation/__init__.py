@@ -1,0 +1,11 @@
+"""Policies at work: acting, rolling out in environments, filming.
+
+Lives here: what needs an environment or stands in somebody's loop. Not here: training, statistics
+of results, tables and figures.
+"""
+
+from lpt.algorithms.return_to_go import ReturnToGo
+from lpt.evaluation.policy import LPTPolicy, PolicyState
+from lpt.evaluation.rollout import Evaluation, evaluate
+
+__all__ = ["Evaluation", "LPTPolicy", "PolicyState", "ReturnToGo", "evaluate"]

@@ -1,0 +1,344 @@
+"""Acting with a trained model: plan once, then one step at a time with a rolling cache.
+
+Stateful, for a loop of one's own::
+
+    policy = LPTPolicy.load("runs/maze2d-umaze/amortized-seed0")
+    policy.reset()                       # a new episode with a plan of its own
+    action = policy.act(observation)     # once a step
+
+or stateless, with stable-baselines3's `predict` contract, for one or many environments at once.
+No reward, return-to-go or data set is needed at test time: the plan is inferred from a target
+return before the first step, and statistics come from the checkpoint. The one exception is the
+baseline `dt`: its environment must be wrapped in `lpt.evaluation.ReturnToGo`, which also holds its
+target.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lpt.algorithms import find_algorithm
+from lpt.checkpoint.files import Which, load_policy_files, policy_folder
+from lpt.checkpoint.metadata import PolicyMetadata
+from lpt.config import PlanningConfig
+from lpt.data.action_bounds import ActionBounds
+from lpt.evaluation.checks import finite_target, observation_rows
+from lpt.evaluation.environments import MakeEnvironment, check_spaces, policy_environment
+from lpt.inference.planning import Plan
+from lpt.machine.device import find_device
+from lpt.model import Model
+from lpt.model.actions import ActionDistribution, Categorical
+from lpt.model.attention import PlanMemory
+from lpt.model.generator import RolloutCache
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyState:
+    """What a batch of running episodes remembers. A value: `predict` returns a new one."""
+
+    cache: RolloutCache
+    """Plan and recent steps of each row."""
+    previous_action: Tensor
+    """`[B, act]` what was done in the step before, in [-1, 1], or one-hot if discrete."""
+
+    @property
+    def rows(self) -> int:
+        """Number of episodes running side by side."""
+        return len(self.previous_action)
+
+
+class LPTPolicy:
+    """A trained Latent Plan Transformer as a policy.
+
+    Each row (environment) is planned for once, at its first step. A later episode in the row, which
+    `episode_start` announces, begins with an empty history and the same plan, or with
+    `replan=True` with the next of a batch of plans made in advance. A plan is never made because
+    `episode_start` is true: `evaluate_policy` of stable-baselines3 leaves it true for ever in
+    environments that have finished their episodes.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        metadata: PolicyMetadata,
+        planning: PlanningConfig | None = None,
+        target: float | None = None,
+        device: str | torch.device = "cpu",
+        seed: int = 0,
+        replan: bool = False,
+    ) -> None:
+        """Wrap a model.
+
+        Args:
+            model: the model, moved to `device`. It may be training at the same time: dropout is
+                off during every call of the policy and the model's mode is put back after it.
+            metadata: spaces, statistics and configuration.
+            planning: how to plan; unset: as configured for the run.
+            target: return to plan for, raw units; unset: the configured one, or else the data's
+                99 % quantile.
+            device: `cpu`, `cuda`, `mps` or `auto`.
+            seed: seed of planning and of sampled actions.
+            replan: give every episode of a row a new plan.
+
+        Raises:
+            ValueError: if the device is not there or the target is not a finite number.
+        """
+        self.device = find_device(device)
+        self.model = model.to(self.device)
+        self.metadata, self.spaces, self.replan = metadata, metadata.spaces, replan
+        self.algorithm, config = find_algorithm(metadata.algorithm), metadata.config
+        self.planning = planning or config.planning
+        if target is None:
+            target = config.evaluation.target
+        self.target = finite_target(metadata.return_quantiles.q99 if target is None else target)
+        self.generator = torch.Generator(self.device)
+        self.seed(seed)
+        self._modules = list(model.modules())
+        self._mean, self._std = (
+            torch.tensor(x, dtype=torch.float32, device=self.device)
+            for x in (metadata.observation_mean, metadata.observation_std)
+        )
+        details = {} if self.spaces.discrete else metadata.provenance.get("details", {})
+        self.action_bounds = ActionBounds.of_details(details)
+        self._spare = torch.zeros(0, *model.plan_shape, device=self.device)
+        self._state: PolicyState | None = None
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str,
+        which: Which = "last",
+        device: str | torch.device = "cpu",
+        **kwargs: Any,
+    ) -> LPTPolicy:
+        """Load the policy of a run folder or a checkpoint folder.
+
+        Args:
+            path: `runs/<task>/<engine>-seed<k>` or a checkpoint inside it.
+            which: `last` or `best` checkpoint of a run.
+            device: `cpu`, `cuda`, `mps` or `auto`.
+            **kwargs: `planning`, `target`, `seed` and `replan` as in the constructor.
+
+        Raises:
+            FileNotFoundError: if there is no policy at `path`; says what is there.
+            ValueError: if the files are damaged or do not belong together.
+        """
+        weights, metadata = load_policy_files(path, which)
+        model = find_algorithm(metadata.algorithm).build(metadata.config.model, metadata.spaces)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            details = " ".join(str(error).split())
+            raise ValueError(
+                f"{policy_folder(path, which)}: the weights do not fit the model that policy.json "
+                f"describes; use another checkpoint of the run. {details}"
+            ) from error
+        return cls(model.eval(), metadata, device=device, **kwargs)
+
+    def seed(self, seed: int) -> None:
+        """Restart the random numbers of planning and of sampled actions."""
+        self.generator.manual_seed(seed)
+
+    def standardized(self, returns: float) -> float:
+        """Return a raw return in standard deviations of the data's returns."""
+        return (finite_target(returns) - self.metadata.return_mean) / self.metadata.return_std
+
+    def predicted_returns(self, plan: Plan) -> np.ndarray:
+        """`[n]` returns that the model predicts for plans, raw units."""
+        predicted = plan.predicted_return.cpu().numpy()
+        return predicted * self.metadata.return_std + self.metadata.return_mean
+
+    def plan(self, target: float | None = None, n: int = 1, weight: float | None = None) -> Plan:
+        """Infer `n` plans for a target return.
+
+        Args:
+            target: raw return; unset: the policy's.
+            n: number of plans, inferred as one batch.
+            weight: power of the return's likelihood, 1 for LPT, above 1 for LPT-EI; unset: the
+                policy's.
+        """
+        planning = self.planning
+        if weight is not None:
+            planning = dataclasses.replace(planning, weight=weight)
+        standardized = self.standardized(self.target if target is None else target)
+        targets = torch.full((n,), standardized, device=self.device)
+        with self.evaluation_mode():
+            return self.algorithm.plan(self.model, targets, planning, self.generator)
+
+    def used_weight(self, weight: float | None = None) -> float:
+        """Return the planning weight w that counts; 1 for baselines, which infer nothing."""
+        return self.algorithm.weight(self.planning.weight if weight is None else float(weight))
+
+    def environment(
+        self, env: str | MakeEnvironment | None = None, target: float | None = None, **options: Any
+    ) -> gymnasium.Env:
+        """Make an environment with the observations that the policy was trained on.
+
+        Args:
+            env: gymnasium id, or a function that makes the environment; unset: the one of the data.
+            target: return asked for, raw units (`dt` only); unset: the policy's.
+            **options: of `gymnasium.make`, such as `render_mode`.
+
+        Raises:
+            ValueError: if the environment is not registered or cannot be built.
+        """
+        env = env if env is not None else self.metadata.env_id
+        if env is None:
+            raise ValueError("the checkpoint names no environment: give env, such as 'Hopper-v4'")
+        asked = self.target if target is None else target
+        return policy_environment(self.metadata, env, asked, **options)
+
+    def check(self, env: gymnasium.Env) -> None:
+        """Check that an environment has the spaces the policy was trained on.
+
+        Raises:
+            ValueError: if not; says which space, what it is and what the policy expects.
+        """
+        check_spaces(env, self.spaces, self.metadata.task, self.action_bounds)
+
+    def begin(self, z: Tensor) -> PolicyState:
+        """Start one episode for each plan `[B, N, D]` (`policy.plan(...).z`)."""
+        with self.evaluation_mode(), torch.inference_mode():
+            cache = self.model.begin(z.to(self.device))
+            previous = torch.zeros(len(z), self.spaces.action_dim, device=self.device)
+            return PolicyState(cache, previous)
+
+    def predict(
+        self,
+        observation: Any,
+        state: PolicyState | None = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> tuple[Any, PolicyState]:
+        """Next actions, as stable-baselines3's `predict`.
+
+        Args:
+            observation: `[obs]` of one environment or `[n, obs]` of many, raw units.
+            state: what the call before returned; None plans and begins new episodes.
+            episode_start: `[n]` true where a new episode begins; None: nowhere.
+            deterministic: the mode of the action likelihood, else a draw from it.
+
+        Returns:
+            Actions `[act]` or `[n, act]` float32 in the units of the data's environment, or
+            integers (`[n]` int64) if discrete, and the new state. The state given is not changed.
+
+        Raises:
+            ValueError: for observations of a wrong shape or not finite, or a state that belongs to
+                another number of environments.
+        """
+        with self.evaluation_mode(), torch.inference_mode():
+            actions, cache = self._step(observation, state, episode_start)
+            action = actions.mode() if deterministic else actions.sample(self.generator)
+            discrete, bounds = self.spaces.discrete, self.action_bounds
+            previous = F.one_hot(action, self.spaces.action_dim).float() if discrete else action
+        result = action.cpu().numpy()
+        # Never the state's own memory: a caller may rescale the action in place.
+        result = result.copy() if bounds is None else bounds.from_unit(result)
+        return (result[0] if np.ndim(observation) == 1 else result), PolicyState(cache, previous)
+
+    def probabilities(self, observation: Any, state: PolicyState | None = None) -> np.ndarray:
+        """Probabilities `[n, actions]` of the discrete actions that `predict` draws from.
+
+        Args:
+            observation: `[obs]` or `[n, obs]`, raw units.
+            state: as in `predict`; it is not changed.
+
+        Raises:
+            ValueError: as `predict`, and where actions are continuous.
+        """
+        if not self.spaces.discrete:
+            raise ValueError(f"{self.metadata.task} has continuous actions: use predict")
+        with self.evaluation_mode(), torch.inference_mode():
+            actions, _ = self._step(observation, state, None)
+        assert isinstance(actions, Categorical)
+        return actions.logits.softmax(-1).cpu().numpy()
+
+    def _step(
+        self, observation: Any, state: PolicyState | None, episode_start: Any
+    ) -> tuple[ActionDistribution, RolloutCache]:
+        """Return action distributions of every row's next step, and a cache that has seen it."""
+        hint = self.algorithm.observation_hint
+        array = observation_rows(observation, self.spaces.observation_dim, self.metadata.task, hint)
+        if state is None:
+            with torch.inference_mode(False), torch.enable_grad():
+                state = self.begin(self.plan(n=len(array)).z)
+        if state.rows != len(array):
+            raise ValueError(
+                f"{len(array)} observations with a state of {state.rows} episodes: pass the state "
+                "that predict returned for the same environments, or state=None to begin"
+            )
+        cache = self._cache(state.cache, episode_start)
+        standardized = (torch.from_numpy(array).to(self.device) - self._mean) / self._std
+        return self.model.step(cache, standardized, state.previous_action), cache
+
+    def reset(self, target: float | None = None, weight: float | None = None) -> None:
+        """Begin a new episode of `act` with a new plan, for another target if given."""
+        self._state = self.begin(self.plan(target, weight=weight).z)
+
+    def act(self, observation: Any, deterministic: bool = True) -> Any:
+        """Next action of the running episode of one environment; remembers the history."""
+        if self._state is None:
+            self.reset()
+        action, self._state = self.predict(observation, self._state, deterministic=deterministic)
+        return action
+
+    def _cache(self, cache: RolloutCache, episode_start: Any) -> RolloutCache:
+        """Return a copy of the cache, with new episodes begun where `episode_start` is true."""
+        cache = RolloutCache(
+            cache.plans, [copy.copy(steps) for steps in cache.steps], cache.age.clone()
+        )
+        if episode_start is None:
+            return cache
+        starts = torch.as_tensor(np.asarray(episode_start, dtype=bool), device=self.device)
+        if starts.shape != cache.age.shape:
+            raise ValueError(
+                f"episode_start has shape {tuple(starts.shape)}; expected one entry for each of "
+                f"{len(cache.age)} environments"
+            )
+        # An environment that has finished under evaluate_policy starts anew at every call and
+        # never gets past its first step: it needs no plan.
+        played = starts & (cache.age > 1)
+        if self.replan and played.any():
+            self._replace_plans(cache, played)
+        cache.reset(starts)
+        return cache
+
+    def _replace_plans(self, cache: RolloutCache, rows: Tensor) -> None:
+        """Give the rows the next of the plans made in advance, making more if there are too few."""
+        count = int(rows.sum())
+        if len(self._spare) < count:
+            with torch.inference_mode(False):
+                more = self.plan(n=len(rows)).z
+            self._spare = torch.cat((self._spare, more))
+        new, self._spare = self._spare[:count], self._spare[count:]
+        plans = []
+        memories = self.model.generator.plan_memory(new)
+        for old, fresh in zip(cache.plans, memories, strict=True):
+            keys, values = old.keys.clone(), old.values.clone()
+            keys[rows], values[rows] = fresh.keys, fresh.values
+            plans.append(PlanMemory(keys, values))
+        cache.plans = plans
+
+    @contextmanager
+    def evaluation_mode(self) -> Iterator[None]:
+        """Dropout off, whatever the model's mode, which is put back."""
+        training = [module for module in self._modules if module.training]
+        for module in training:
+            module.training = False
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True

@@ -1,0 +1,89 @@
+"""The amortized proposal `q(z0 | tau, y)`: where a chain starts, learned by the evidence bound.
+
+A small bidirectional Transformer reads an overview of the trajectory, a few steps spread evenly
+over it, and gives a diagonal Gaussian over the prior noise. Its sample is the start of the chain
+(or, with no Langevin steps, the posterior sample itself).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lpt.config import ProposalConfig
+from lpt.data.dataset import TrajectoryDataset
+from lpt.inference.noise import Noise, uniform_like
+from lpt.model.spaces import Spaces
+
+
+def overview(
+    dataset: TrajectoryDataset,
+    index: np.ndarray,
+    config: ProposalConfig,
+    generator: Noise,
+) -> Tensor:
+    """Return a few steps spread evenly over each trajectory, or over its end from a random step on.
+
+    Args:
+        dataset: the trajectories.
+        index: `[B]` trajectory numbers.
+        config: number of steps `P` and what may be seen.
+        generator: draws where each view begins (`view='end'`); on the CPU.
+
+    Returns:
+        `[B, P, obs + act + 1]`: standardized state, action (one-hot if discrete), and the step's
+        number in units of the longest trajectory, so that lengths can be told apart (zero where
+        the start is hidden).
+    """
+    share = np.linspace(0.0, 1.0, config.steps)[None, :]
+    if config.view == "end":
+        begin = uniform_like(torch.zeros(len(index), 1), generator).numpy()
+        share = begin + (1.0 - begin) * share
+    step = np.rint(share * (dataset.lengths[index, None] - 1)).astype(np.int64)
+    row = dataset.offsets[index, None] + step
+    state = (dataset.observations[row] - dataset.observation_mean) / dataset.observation_std
+    action = dataset.actions[row]
+    if dataset.discrete:
+        action = np.eye(dataset.action_dim, dtype=np.float32)[action]
+    time = (step / dataset.lengths.max() * (config.view == "whole"))[..., None]
+    return torch.from_numpy(np.concatenate((state, action, time), axis=-1).astype(np.float32))
+
+
+class Proposal(nn.Module):
+    """Diagonal Gaussian over `z0` `[B, N, D]` given a trajectory's overview and return."""
+
+    def __init__(self, config: ProposalConfig, spaces: Spaces, plan_shape: tuple[int, int]) -> None:
+        super().__init__()
+        self.plan_shape, self.reads_return = plan_shape, config.reads_return
+        # (state, action, relative time, return) at each step of the overview.
+        self.embed = nn.Linear(spaces.observation_dim + spaces.action_dim + 2, config.width)
+        layer = nn.TransformerEncoderLayer(
+            config.width,
+            config.heads,
+            dim_feedforward=4 * config.width,
+            dropout=0.0,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        self.encoder = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
+        self.norm = nn.LayerNorm(config.width)
+        self.head = nn.Linear(config.width, 2 * plan_shape[0] * plan_shape[1])
+
+    def forward(self, overview: Tensor, returns: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of `q`.
+
+        Args:
+            overview: `[B, P, obs + act + 1]` standardized state, action and relative time.
+            returns: `[B]` standardized returns.
+
+        Returns:
+            Mean and standard deviation, each `[B, N, D]`; deviations lie in [e^-6, e].
+        """
+        y = returns[:, None, None].expand(-1, overview.shape[1], 1) * self.reads_return
+        hidden = self.encoder(self.embed(torch.cat((overview, y), dim=-1)))
+        moments = self.head(self.norm(hidden.mean(1))).to(returns.dtype)  # even under autocast
+        mean, log_std = moments.chunk(2, dim=-1)
+        shape = (-1, *self.plan_shape)
+        return mean.reshape(shape), log_std.clamp(-6.0, 1.0).exp().reshape(shape)

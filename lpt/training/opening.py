@@ -1,0 +1,130 @@
+"""Opening a run: its data, its trainer, and its folder, new or as it was left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lpt.algorithms import find_algorithm
+from lpt.checkpoint.files import latest_checkpoint, list_checkpoints, load_policy_files
+from lpt.config import Config, Device, from_tree, merge, preset, to_tree
+from lpt.data import load
+from lpt.machine.device import find_device
+from lpt.machine.processes import join
+from lpt.training.run import Run
+from lpt.training.trainer import Trainer
+
+Log = Callable[[str], None]
+
+
+def train(task: str | Config, log: Log = print, **settings: Any) -> Run:
+    """Train and evaluate as `lpt-train` does; the run's folder holds policy and results.
+
+    Args:
+        task: a task with a preset, or a whole configuration.
+        log: receives the lines to print.
+        **settings: fields that differ from the preset's, such as `seed=1`, `updates=500` or
+            `model={"width": 128}`.
+
+    Raises:
+        ValueError: for an unknown task or setting, or as `start`.
+        FileNotFoundError: if there are no such data.
+    """
+    config = preset(task) if isinstance(task, str) else task
+    if settings:
+        config = from_tree(merge(to_tree(config), settings), "settings")
+    run = start(config, log)
+    run.train()
+    run.finish()
+    return run
+
+
+def start(config: Config, log: Log = print) -> Run:
+    """Open a new run.
+
+    Under torchrun all processes open it, and the first one writes.
+
+    Raises:
+        ValueError: if the run folder is taken, or the settings do not fit the data or the machine.
+        FileNotFoundError: if there are no such data.
+    """
+    return _open(config, log, None)
+
+
+def resume(
+    folder: Path,
+    log: Log = print,
+    *,
+    source: str | None = None,
+    device: Device = "auto",
+    results: Path | None = None,
+) -> Run:
+    """Open a run at its last checkpoint, with its own settings.
+
+    Args:
+        folder: the run's.
+        log: receives the lines to print.
+        source: where the data are now; unset: where they were.
+        device: where to compute; auto: as before.
+        results: folder for result files; unset: the run's own.
+
+    Raises:
+        FileNotFoundError: if there is nothing to resume.
+        ValueError: if the data are not those the run began with.
+    """
+    checkpoint = latest_checkpoint(folder)
+    own = load_policy_files(checkpoint)[1].config
+    config = replace(
+        own,
+        out=folder,
+        source=source or own.source,
+        device=own.device if device == "auto" else device,
+        results=results or own.results,
+    )
+    return _open(config, log, checkpoint)
+
+
+def _open(config: Config, log: Log, checkpoint: Path | None) -> Run:
+    device = find_device(config.device)
+    ranks = join(device)
+    if checkpoint is None and ranks.first:
+        _check_free(config.run)
+    torch.set_num_threads(config.training.threads)
+    log = log if ranks.first else _silent
+    if not ranks.first:
+        ranks.wait()  # the first process may have to make or download the data
+    algorithm = find_algorithm(config.algorithm)
+    discrete = config.model.discrete
+    whole = load(config.task, config.dataset, config.source, discrete=discrete, log=log)
+    dataset = algorithm.training_data(whole)
+    if len(dataset) < len(whole):
+        log(f"{algorithm.name}: the {len(dataset)} trajectories of the highest returns")
+    config = replace(config, sampler=algorithm.sampler(config.sampler, dataset))
+    if ranks.first:
+        ranks.wait()
+    ranks.agree("data", dataset.provenance.fingerprint)
+    trainer = Trainer(config, dataset, device, ranks)
+    run = Run(config, trainer, log)
+    if checkpoint is not None:
+        run.restore(checkpoint)
+    ranks.agree("checkpoints, of update", str(trainer.updates))
+    return run
+
+
+def _check_free(folder: Path) -> None:
+    """Raise ValueError if a run lies there already."""
+    if folder.exists() and any(folder.iterdir()):
+        mend = (
+            f"continue it with --resume {folder}"
+            if list_checkpoints(folder)
+            else "without a checkpoint: remove it"
+        )
+        raise ValueError(f"{folder} exists, {mend}, or write elsewhere with --out FOLDER")
+
+
+def _silent(text: str) -> None:
+    """Say nothing: the first process of a run speaks for all."""

@@ -1,0 +1,334 @@
+"""A training run: its folder, log, evaluations, checkpoints, and what it prints at the end.
+
+The folder, `runs/<task>/<engine>-seed<k>/`, holds:
+
+- `config.yaml`: the resolved configuration
+- `checkpoints/`: the last two, whole (see `lpt.checkpoint.files`)
+- `best/`: the policy of the best periodic evaluation
+- `evaluations.jsonl`: one line for each evaluation, the curve of score against updates
+- `results/<task>/<algorithm>/seed<k>.json`: of the finished run
+- `events.out.tfevents...`: TensorBoard
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import yaml
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from lpt.checkpoint.files import (
+    Which,
+    checkpoint_folder,
+    load_policy_files,
+    load_training_state,
+    save_checkpoint,
+    save_policy,
+)
+from lpt.checkpoint.metadata import PolicyMetadata, ReturnQuantiles
+from lpt.config import Config, to_tree
+from lpt.evaluation import Evaluation, LPTPolicy, evaluate
+from lpt.machine.files import write_text
+from lpt.reporting.console import print_evaluations
+from lpt.reporting.results import result_name, save_result
+from lpt.training.meter import Meter
+from lpt.training.trainer import Trainer
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its state is saved."""
+
+    def __init__(self, number: int, checkpoint: Path) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}; saved {checkpoint}")
+        self.number, self.folder = number, checkpoint.parent.parent
+
+
+class Run:
+    """One training run in its folder; `train` to the end, `finish` with the results."""
+
+    def __init__(self, config: Config, trainer: Trainer, log: Callable[[str], None]) -> None:
+        self.config, self.trainer, self.log = config, trainer, log
+        self.folder, self.ranks = config.run, trainer.ranks
+        self._check_evaluation()
+        self.wall_seconds, self.best_return = 0.0, -np.inf
+        self.last_return: float | None = None
+        self.best_updates: int | None = None
+        if self.ranks.first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            text = yaml.safe_dump(to_tree(config), sort_keys=False)
+            write_text(text, self.folder / "config.yaml", overwrite=True)
+        self._stop: int | None = None
+
+    @property
+    def env_id(self) -> str | None:
+        """Where policies are evaluated: the configured environment, or the data's own."""
+        return self.config.env_id or self.trainer.dataset.provenance.env_id
+
+    def metadata(self) -> PolicyMetadata:
+        """Return what the policy needs besides its weights."""
+        data = self.trainer.dataset
+        quantiles = self.trainer.sampler.return_quantiles(ReturnQuantiles.SHARES)
+        return PolicyMetadata(
+            task=self.config.task,
+            algorithm=self.config.algorithm,
+            env_id=self.env_id,
+            updates=self.trainer.updates,
+            seed=self.config.seed,
+            spaces=self.trainer.model.spaces,
+            observation_mean=tuple(map(float, data.observation_mean)),
+            observation_std=tuple(map(float, data.observation_std)),
+            return_mean=data.return_mean,
+            return_std=data.return_std,
+            return_quantiles=ReturnQuantiles.from_values(quantiles),
+            provenance=data.provenance.to_dict(),
+            config=self.config,
+        )
+
+    def policy(self) -> LPTPolicy:
+        """Return the present policy (averaged weights)."""
+        return LPTPolicy(
+            self.trainer.policy_model,
+            self.metadata(),
+            planning=self.config.planning,
+            target=self.config.evaluation.target,
+            device=str(self.trainer.device),
+            seed=self.config.evaluation.seed,
+        )
+
+    def _check_evaluation(self) -> None:
+        """Raise ValueError for what the first evaluation would refuse, before anything begins."""
+        policy = self.policy()
+        if self.env_id is not None:
+            environment = policy.environment()
+            try:
+                policy.check(environment)
+            finally:
+                environment.close()
+
+    def train(self) -> None:
+        """Update until `config.updates`, logging, evaluating and saving on the way.
+
+        Raises:
+            Interrupted: on SIGTERM or SIGINT, after saving.
+            ProcessLost: if another process of the run has gone.
+        """
+        writer = self._open_writer() if self.ranks.first else None
+        bar = tqdm(
+            total=self.config.updates,
+            initial=self.trainer.updates,
+            desc=self.config.task,
+            disable=not self.ranks.first,
+        )
+        try:
+            with self._signals_noted():
+                self._learn(writer, bar)
+        finally:
+            bar.close()
+            if writer is not None:
+                writer.close()
+
+    def _learn(self, writer: SummaryWriter | None, bar: Any) -> None:
+        settings, meter, saved = self.config.training, Meter(), time.monotonic()
+        while self.trainer.updates < self.config.updates:
+            began = time.monotonic()
+            meter.add(self.trainer.update())
+            bar.update()
+            made = self.trainer.updates
+            meter.seconds += time.monotonic() - began
+            if made % settings.log_every == 0 or made == self.config.updates:
+                self._log(writer, bar, meter)
+            if settings.evaluate_every and made % settings.evaluate_every == 0:
+                if self.ranks.count > 1:  # torchrun may kill who is stopped in an evaluation
+                    self.save()
+                self._evaluate(writer)
+            self.wall_seconds += time.monotonic() - began
+            due = (time.monotonic() - saved) / 60 >= settings.checkpoint_minutes
+            stop, due = self.ranks.any(self._stop is not None, due)
+            if stop or due:
+                self.save()
+                saved = time.monotonic()
+            if stop:
+                number = self._stop or signal.SIGTERM
+                raise Interrupted(number, checkpoint_folder(self.folder, made))
+        self.save()
+
+    @contextmanager
+    def _signals_noted(self) -> Iterator[None]:
+        """SIGTERM and SIGINT are remembered for the end of the update under way."""
+        previous = [(s, signal.signal(s, self._on_signal)) for s in (signal.SIGTERM, signal.SIGINT)]
+        try:
+            yield
+        finally:
+            for number, handler in previous:
+                signal.signal(number, handler)
+
+    def _open_writer(self) -> SummaryWriter:
+        writer = SummaryWriter(str(self.folder), purge_step=self.trainer.updates or None)
+        if self.trainer.updates == 0:
+            text = yaml.safe_dump(to_tree(self.config), sort_keys=False)
+            writer.add_text("config", f"```yaml\n{text}```")
+        return writer
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop = number
+
+    def _log(self, writer: SummaryWriter | None, bar: Any, meter: Meter) -> None:
+        scalars = {**meter.means(), **self.trainer.diagnose()}
+        if not np.isfinite(scalars["loss/total"]):
+            raise ValueError(
+                f"training diverged before update {self.trainer.updates} (loss "
+                f"{scalars['loss/total']}): lower training.learning_rate; the last checkpoint in "
+                f"{self.folder} is from before"
+            )
+        if writer is None:
+            return
+        for name, value in scalars.items():
+            writer.add_scalar(name, value, self.trainer.updates)
+        shown = {
+            "action": f"{scalars['loss/actions']:.3f}",
+            "return": f"{scalars['loss/return']:.2f}",
+            "info": f"{scalars['plan/information']:.2f}",
+        }
+        if self.last_return is not None:
+            shown["eval"] = f"{self.last_return:.1f}"
+        bar.set_postfix(shown)
+
+    def _evaluate(self, writer: SummaryWriter | None) -> None:
+        if self.env_id is None or writer is None:
+            return
+        evaluation = evaluate(
+            self.policy(),
+            self.env_id,
+            episodes=self.config.training.evaluate_episodes,
+            seed=self.config.evaluation.seed + 100_000,  # not the final evaluation's episodes
+            deterministic=self.config.evaluation.deterministic,
+            parallel=self.config.evaluation.parallel,
+        )
+        self.last_return = float(np.mean(evaluation.returns))
+        record = {
+            "updates": self.trainer.updates,
+            "wall_seconds": self.wall_seconds,
+            "target": evaluation.target,
+            "weight": evaluation.weight,
+            "score": evaluation.score,
+            "returns": [float(value) for value in evaluation.returns],
+        }
+        with open(self.folder / "evaluations.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        writer.add_scalar("evaluation/return", self.last_return, self.trainer.updates)
+        if evaluation.score is not None:
+            writer.add_scalar("evaluation/score", evaluation.score, self.trainer.updates)
+        if self.last_return > self.best_return:
+            self.best_return = self.last_return
+            weights = self.trainer.policy_model.state_dict()
+            self.best_updates = self.trainer.updates
+            save_policy(self.folder / "best", weights, self.metadata())
+
+    def save(self) -> Path:
+        """Write a checkpoint that resumes exactly here; all processes must save together."""
+        tensors, values = self.trainer.state()
+        values |= {
+            "wall_seconds": self.wall_seconds,
+            "best_return": _finite(self.best_return),
+            "best_updates": self.best_updates,
+        }
+        weights = self.trainer.policy_model.state_dict()
+        metadata = self.metadata()
+        if self.ranks.first:
+            save_checkpoint(self.folder, metadata.updates, weights, metadata, tensors, values)
+        self.ranks.wait()
+        return checkpoint_folder(self.folder, metadata.updates)
+
+    def restore(self, checkpoint: Path) -> None:
+        """Continue from a checkpoint of this run.
+
+        Raises:
+            ValueError: if the run began with other data.
+        """
+        tensors, values = load_training_state(checkpoint)
+        _, metadata = load_policy_files(checkpoint)
+        began, now = metadata.provenance["fingerprint"], self.trainer.dataset.provenance.fingerprint
+        if began != now:
+            raise ValueError(
+                f"{self.folder} was trained on data {began[:12]}..., these are {now[:12]}...: "
+                "resume with the same --source"
+            )
+        self.trainer.load_state(tensors, values)
+        self.wall_seconds = values["wall_seconds"]
+        best, self.best_updates = values["best_return"], values["best_updates"]
+        self.best_return = -np.inf if best is None else best
+        if self.ranks.first:
+            self._drop_later_evaluations()
+        self.log(f"resumed {self.folder} at update {self.trainer.updates}")
+
+    def _drop_later_evaluations(self) -> None:
+        path = self.folder / "evaluations.jsonl"
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            whole = [line for line in lines if line.endswith("}")]  # a kill may halve the last
+            kept = [line for line in whole if _updates(json.loads(line)) <= self.trainer.updates]
+            write_text("".join(line + "\n" for line in kept), path, overwrite=True)
+
+    def finish(self) -> None:
+        """Evaluate the last and the best checkpoint, as LPT and as LPT-EI; print and store them."""
+        if self.ranks.first:
+            self._evaluate_finally()
+        self.ranks.wait()  # all leave together
+
+    def _evaluate_finally(self) -> None:
+        if self.env_id is None:
+            self.log("no environment to evaluate in: pass --env-id to lpt-eval")
+            return
+        base = self.config.results or self.folder / "results"
+        algorithm, label = self.config.algorithm, self.config.label
+        own = self.config.planning.weight
+        weights = {result_name(algorithm, own, label): own, result_name(algorithm, 1, label): 1.0}
+        rows: dict[str, Evaluation] = {}
+        for name, weight in sorted(weights.items(), key=lambda pair: pair[1]):
+            last = self._final("last", weight)
+            best = self._final("best", weight) if (self.folder / "best").is_dir() else None
+            rows[f"{name} last"] = last
+            if best is not None:
+                rows[f"{name} best"] = best
+            save_result(
+                base,
+                self.metadata(),
+                name,
+                last,
+                best,
+                wall_seconds=self.wall_seconds,
+                best_updates=self.best_updates,
+            )
+        print_evaluations(self.config.task, rows)
+
+    def _final(self, which: Which, weight: float) -> Evaluation:
+        policy = LPTPolicy.load(self.folder, which=which, device=str(self.trainer.device))
+        settings = self.config.evaluation
+        assert self.env_id is not None
+        return evaluate(
+            policy,
+            self.env_id,
+            episodes=settings.episodes,
+            seed=settings.seed,
+            weight=weight,
+            deterministic=settings.deterministic,
+            parallel=settings.parallel,
+        )
+
+
+def _updates(record: dict[str, Any]) -> int:
+    """After how many updates an evaluation was made; version 0.1 called it step."""
+    return int(record["updates"] if "updates" in record else record["step"])
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,316 @@
+"""Learning: maximum likelihood of (trajectory, return) pairs with plans from posterior inference.
+
+`grad log p(tau, y) = E_{p(z0 | tau, y)} grad log p(tau, y, z0)`: infer plans for a batch, then
+climb the log joint at those plans. Chain and parameters see the same log joint in nats; the loss is
+only divided by the mean length of a trajectory, so that it reads as nats a step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from lpt.algorithms import find_algorithm
+from lpt.algorithms.algorithm import LearningContext
+from lpt.config import Config
+from lpt.data import Batch, TrajectoryDataset, TrajectorySampler
+from lpt.inference.engines import PosteriorSample
+from lpt.inference.noise import SharedNoise, noise_like
+from lpt.machine.precision import Function, compiled, in_precision
+from lpt.machine.processes import Ranks
+from lpt.model import LatentPlanTransformer, Model, Spaces
+from lpt.training.history import split_history
+from lpt.training.optimization import build_optimizer, set_learning_rate
+
+
+def spaces_of(dataset: TrajectoryDataset) -> Spaces:
+    """Return the model's view of a data set's spaces."""
+    return Spaces(
+        observation_dim=dataset.observation_dim,
+        action_dim=dataset.action_dim,
+        discrete=dataset.discrete,
+    )
+
+
+class Trainer:
+    """Model, inference, optimizer and data, one `update` at a time; saved and resumed."""
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: TrajectoryDataset,
+        device: torch.device,
+        ranks: Ranks | None = None,
+    ) -> None:
+        """Build everything from one seed.
+
+        Args:
+            config: the run's configuration.
+            dataset: the trajectories.
+            device: where model and chains' visits are computed.
+            ranks: the processes that share the work; unset: this one alone.
+
+        Raises:
+            ValueError: if segments are needed and there are none, or precision or compilation are
+                asked for that this machine does not have.
+        """
+        config.training.check_segments(config.sampler.segments)
+        torch.manual_seed(config.seed)
+        self.config, self.dataset, self.device = config, dataset, device
+        self.ranks, self.updates = ranks or Ranks(), 0
+        algorithm = find_algorithm(config.algorithm)
+        self.model = algorithm.build(config.model, spaces_of(dataset)).to(device)
+        self._log_actions = self._in_precision(self.model.log_actions)
+        self._learning_log_actions = self._in_precision(self._learning_function())
+        self.noise = SharedNoise(torch.Generator(device).manual_seed(config.seed))
+        self.views = SharedNoise(torch.Generator().manual_seed(config.seed))
+        self.inference = algorithm.inference(
+            LearningContext(
+                config=config,
+                model=self.model,
+                dataset=dataset,
+                device=device,
+                ranks=self.ranks,
+                views=self.views,
+            )
+        )
+        self.sampler = self._build_sampler()
+        self.average = AveragedModel(self.model, multi_avg_fn=self._averaging)
+        self.average.update_parameters(self.model)
+        self.optimizer = build_optimizer(self._parameters(), config.training, device)
+        self.scale = 1.0 / float(dataset.lengths.mean())
+        self._part_dropout()
+
+    def _learning_function(self) -> Any:
+        """Return what learning scores actions with.
+
+        Chains and diagnoses run as written: a compiled backward pass would also compute the
+        parameters' gradients, which they do not need.
+        """
+        if not self.config.training.compile:
+            return self.model.log_actions
+        if self.ranks.count > 1:  # with chains its rows vary, each number compiled anew
+            raise ValueError("training.compile is for one process: leave it out under torchrun")
+        return compiled(self.model.log_actions, self.device)
+
+    def _build_sampler(self) -> TrajectorySampler:
+        engine = self.inference.engine
+        return TrajectorySampler(
+            self.dataset,
+            self.config.sampler,
+            context=self.config.model.context,
+            seed=self.config.seed,
+            shard=(self.ranks.rank, self.ranks.count),
+            owned=engine is not None and engine.persistent,
+        )
+
+    def _in_precision(self, function: Function) -> Function:
+        return in_precision(function, self.config.training.precision, self.device)
+
+    @property
+    def policy_model(self) -> Model:
+        """The model with averaged weights, which the policy uses."""
+        return cast(Model, self.average.module)
+
+    def update(self) -> dict[str, Any]:
+        """One parameter update; returns its scalars (tensors are left on the device)."""
+        settings = self.config.training
+        rate = set_learning_rate(self.optimizer, settings, self.updates, self.config.updates)
+        weight = self.config.posterior.weight_at(self.updates)
+        batch = self._with_noise(self._next())
+        posterior = self._infer(batch, weight)
+        self.model.train()
+        log_actions, log_return = self._log_likelihood(posterior.z0, batch)
+        loss = self.scale * (posterior.penalty - (log_actions + log_return).mean())
+        share = len(batch.index) / len(batch.drawn)
+        terms = torch.stack((loss, log_actions.mean(), log_return.mean())) * share
+        if share == 0:  # other processes have the whole batch, and a mean of nothing is NaN
+            terms = terms.nan_to_num(0.0)
+        self.optimizer.zero_grad(set_to_none=True)
+        terms[0].backward()
+        terms, transitions = terms.detach(), (batch.weight > 0).sum()
+        self._sum_over_processes(terms, transitions)
+        norm = nn.utils.clip_grad_norm_(self._parameters(), settings.gradient_clip)
+        self.optimizer.step()
+        self._remember(posterior.z0, batch)
+        self.average.update_parameters(self.model)
+        self.updates += 1
+        return {
+            "loss/total": terms[0],
+            "loss/actions": -terms[1] * self.scale,
+            "loss/return": -terms[2] / self.config.posterior.return_weight,
+            "optim/gradient_norm": norm.detach(),
+            "optim/learning_rate": rate,
+            "optim/prior_weight": weight,
+            "data/transitions": transitions,
+            **posterior.diagnostics,
+        }
+
+    def _next(self) -> Batch:
+        """Return this process's part of the next batch; noise is for its rows from now on."""
+        batch = self.sampler.next().to(self.device)
+        for noise in (self.noise, self.views):
+            noise.share(batch.rows, len(batch.drawn))
+        return batch
+
+    def _sum_over_processes(self, *scalars: Tensor) -> None:
+        """Sum gradients and other tensors, of which each process has its rows' share."""
+        if self.ranks.count == 1:
+            return
+        for parameter in self._parameters():  # not all are in every process's graph
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [p.grad for p in self._parameters() if p.grad is not None]
+        self.ranks.sum([*gradients, *scalars])
+
+    def _of_all(self, part: Tensor, batch: Batch) -> Tensor:
+        """Return the rows `[whole batch, ...]` of all processes, of which `part` are this one's."""
+        return self.ranks.whole(part, batch.rows, len(batch.drawn))
+
+    def _remember(self, z0: Tensor, batch: Batch) -> None:
+        if isinstance(self.model, LatentPlanTransformer) and self.model.remembered.size:
+            self.model.remembered.add(self._of_all(z0.detach(), batch))
+
+    def diagnose(self) -> dict[str, float]:
+        """How much the plans know: measured on fresh segments, after inference on others.
+
+        `own` is the action log-likelihood with a trajectory's own posterior plan, `shuffled`
+        with another trajectory's, `prior` with a draw from the prior (nats a step); where they
+        agree the plan is ignored. `return_correlation` is that of r(z) with y.
+        """
+        batch = self._next()
+        weight = self.config.posterior.weight_at(self.updates)
+        self.model.eval()
+        z0 = self._infer(batch, weight).z0.detach()
+        fresh = self.sampler.resegment(batch.drawn).to(self.device)
+        with torch.no_grad():
+            others = self._of_all(z0, batch).roll(1, 0)[batch.rows]
+            own, shuffled = (
+                float(self.ranks.mean(self._log_likelihood(plan, fresh)[0])) * self.scale
+                for plan in (z0, others)
+            )
+            scalars = {"own": own, "shuffled": shuffled, "information": own - shuffled}
+            if isinstance(self.model, LatentPlanTransformer):
+                random = noise_like(z0, self.noise)
+                prior = self.ranks.mean(self._log_likelihood(random, fresh)[0])
+                predicted = self.model.predicted_return(self.model.plan_from_noise(z0))
+                pair = self._of_all(torch.stack((predicted, batch.returns), dim=1), batch)
+                scalars["prior"] = float(prior) * self.scale
+                scalars["return_correlation"] = float(torch.corrcoef(pair.t())[0, 1].nan_to_num())
+        return {f"plan/{name}": value for name, value in scalars.items()}
+
+    def _infer(self, batch: Batch, prior_weight: float) -> PosteriorSample:
+        def likelihood(z0: Tensor) -> Tensor:
+            log_actions, log_return = self._log_likelihood(z0, batch)
+            return log_actions + log_return
+
+        self.model.eval()  # no dropout inside the chains
+        return self.inference.infer(batch, likelihood, prior_weight, self.noise)
+
+    def _with_noise(self, batch: Batch) -> Batch:
+        """Return the batch with noise on what the generator sees: it learns smooth answers."""
+        std = self.config.training.observation_noise
+        if std == 0:
+            return batch
+        noise = noise_like(batch.observations, self.noise)
+        return replace(batch, observations=batch.observations + std * noise)
+
+    def _log_likelihood(self, z0: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """`log p_beta(tau | z)`, or its estimate, and `w log p_gamma(y | z)`, `[B]` nats."""
+        z = self.model.plan_from_noise(z0)
+        score = self._learning_log_actions if self.model.training else self._log_actions
+        parts = [
+            score(z, part.observations, part.previous_actions, part.actions, part.weight)
+            for part in split_history(batch, self._segments_without_history())
+        ]
+        weight = self.config.posterior.return_weight
+        return torch.stack(parts).sum(0), weight * self.model.log_return(z, batch.returns)
+
+    def _segments_without_history(self) -> int:
+        settings = self.config.training
+        if self.updates >= settings.history_dropout_updates:
+            return 0
+        return round(settings.history_dropout * self.config.sampler.segments)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [*self.model.parameters(), *self.inference.parameters()]
+
+    def _averaging(self, averaged: Any, current: Any, count: Any) -> None:
+        # Early weights are far from useful: the average's memory grows to its full length.
+        decay = min(self.config.training.average, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averaged, current, 1.0 - decay)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next update depends on: flat tensors, and plain JSON values."""
+        tensors = {
+            **_prefixed("model", self.model.state_dict()),
+            **_prefixed("average", self.average.state_dict()),
+            "rng.noise": self.noise.generator.get_state(),
+            "rng.views": self.views.generator.get_state(),
+            "rng.torch": torch.get_rng_state(),
+        }
+        if self.device.type == "cuda":  # dropout draws from the GPU's own generator
+            tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
+        for number, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= _prefixed(f"optimizer.{number}", slots)
+        if self.inference.engine is not None:
+            tensors |= _prefixed("engine", self.inference.engine.state_dict())
+        values = {
+            "updates": self.updates,
+            "sampler": self.sampler.state_dict(),
+            "trajectories": self.dataset.num_trajectories,
+        }
+        return tensors, values
+
+    def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Continue from `state`, bit for bit on the same device.
+
+        Raises:
+            ValueError: if the state is of another model or data set.
+        """
+        have = self.dataset.num_trajectories
+        saved = values.get("trajectories", have)  # the first checkpoints do not say
+        if saved != have:
+            raise ValueError(
+                f"the checkpoint is of {saved} trajectories, the data set has {have}: resume with "
+                "the data the run was started with"
+            )
+        try:
+            self.model.load_state_dict(_under("model", tensors))
+            self.average.load_state_dict(_under("average", tensors))
+            if self.inference.engine is not None:
+                self.inference.engine.load_state_dict(_under("engine", tensors))
+        except (RuntimeError, KeyError) as error:
+            raise ValueError(f"the checkpoint is of another model: {error}") from error
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimizer", tensors).items():
+            number, slot = name.split(".", 1)
+            slots.setdefault(int(number), {})[slot] = tensor
+        whole = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**whole, "state": slots})
+        self.noise.generator.set_state(tensors["rng.noise"].cpu())
+        self.views.generator.set_state(tensors["rng.views"].cpu())
+        torch.set_rng_state(tensors["rng.torch"].cpu())
+        if self.device.type == "cuda" and "rng.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["rng.cuda"].cpu(), self.device)
+        self.sampler.load_state_dict(values["sampler"])
+        self.updates = values["updates"]
+        self._part_dropout()
+
+    def _part_dropout(self) -> None:
+        """Give every process but the first, whose state is saved, dropout masks of its own."""
+        if self.ranks.rank > 0:
+            torch.manual_seed(self.config.seed + self.updates + 1_000_003 * self.ranks.rank)
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    cut = len(prefix) + 1
+    return {k[cut:]: tensor for k, tensor in tensors.items() if k.startswith(prefix + ".")}

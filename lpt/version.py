@@ -1,0 +1,3 @@
+"""The version of the toolkit, stated once."""
+
+__version__ = "0.2.0"

@@ -1,0 +1,37 @@
+"""Small runs of the real commands, for tests that start where a user starts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lpt.cli import data, train
+
+SIZES = """
+--model.width 8 --model.heads 2 --model.layers 1 --model.context 3 --model.prior-width 4
+--model.prior-multipliers 1 2 --proposal.width 16 --proposal.layers 1 --proposal.heads 2
+--proposal.steps 4 --sampler.batch-trajectories 8 --sampler.segments 2 --sampler.segment-steps 6
+--planning.steps 3 --evaluation.episodes 2 --training.evaluate-every 0 --training.log-every 10
+""".split()
+"""Flags for a model and an evaluation that take next to no time."""
+
+
+def make_data(path: Path, seed: int = 0, steps: int = 5000) -> Path:
+    """Generate maze2d-umaze data; the name's ending decides the format."""
+    kind = "npz" if path.suffix == ".npz" else "d4rl"
+    options = ["--steps", str(steps), "--seed", str(seed), "--format", kind]
+    data.main(["make", "maze2d-umaze", *options, "--out", str(path)])
+    return path
+
+
+def flags(data: Path | str, out: Path | None, updates: int = 60) -> list[str]:
+    """The command line of a small run on that data."""
+    where = [] if out is None else ["--out", str(out)]
+    own = ["--env", "maze2d-umaze", "--source", str(data), "--updates", str(updates)]
+    return [*own, *where, *SIZES]
+
+
+def lpt_train(arguments: Sequence[str]) -> int:
+    """Run lpt-train in this process; the exit code, of refused flags too."""
+    try:
+        return train.main(list(arguments))
+    except SystemExit as stop:
+        return int(stop.code or 0)

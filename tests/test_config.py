@@ -1,0 +1,207 @@
+"""Configurations: their errors are one line, and files, trees and flags say the same."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lpt.config import Config, changes, from_tree, merge, preset, presets, read_config, to_tree
+from lpt.config.command_line import Resume, parse, parse_config
+
+UMAZE = ["--env", "maze2d-umaze"]
+
+
+@pytest.fixture
+def odd() -> Config:
+    """Values of every kind, none of them a default."""
+    base = Config(task="toy")
+    return replace(
+        base,
+        out=Path("a folder/run"),
+        label="wide-1.5",
+        training=replace(base.training, learning_rate=1e-7, evaluate_every=0),
+        evaluation=replace(base.evaluation, target=-1.5, sweep=(), deterministic=False),
+        dataset=replace(base.dataset, standardize_observations=False, horizon=30),
+        model=replace(base.model, prior_multipliers=(1, 3)),
+    )
+
+
+def error_of(tree) -> str:
+    with pytest.raises(ValueError) as caught:
+        from_tree(tree, "here.yaml")
+    error = str(caught.value)
+    assert "\n" not in error and error.startswith("here.yaml: ")
+    return error
+
+
+# Trees
+
+
+@pytest.mark.parametrize("task", sorted(presets()))
+def test_every_preset_is_its_tree_and_survives_yaml_and_json(task):
+    config = preset(task)
+    assert config.task == task
+    assert from_tree(to_tree(config)) == config
+    assert from_tree(yaml.safe_load(yaml.safe_dump(to_tree(config)))) == config
+    assert from_tree(json.loads(json.dumps(to_tree(config)))) == config
+
+
+def test_odd_values_survive_yaml(odd):
+    tree = yaml.safe_load(yaml.safe_dump(to_tree(odd)))
+    assert from_tree(tree) == odd and to_tree(from_tree(tree)) == tree
+
+
+def test_what_a_tree_lacks_has_its_default_and_text_is_read_as_numbers():
+    config = from_tree({"task": "toy", "training": {"learning_rate": "1e-4"}, "updates": 3.0})
+    assert config.training.learning_rate == 1e-4 and config.updates == 3
+    assert config.training.warmup == Config(task="toy").training.warmup
+
+
+@pytest.mark.parametrize(
+    ("tree", "told"),
+    [
+        ({"updatse": 5}, ["updatse=5 is no setting", "did you mean updates?"]),
+        ({"model": {"widht": 3}}, ["model.widht=3 is no setting", "did you mean model.width?"]),
+        ({"modle": {"width": 3}}, ["modle={'width': 3} is no setting", "did you mean model?"]),
+        ({"learning_rate": 0.1}, ["learning_rate=0.1", "did you mean training.learning_rate?"]),
+        ({"nonsense": 1}, ["nonsense=1 is no setting; lpt-train --help lists them"]),
+        ({"engine": "amortzed"}, ["engine='amortzed'", "'langevin'", "did you mean amortized?"]),
+        ({"planning": {"method": "magic"}}, ["planning.method='magic': expected", "'aggregated'"]),
+        ({"updates": "many"}, ["updates='many': ", "integer"]),
+        ({"training": {"compile": "perhaps"}}, ["training.compile='perhaps': ", "bool"]),
+        ({"evaluation": {"sweep": [1, "x"]}}, ["evaluation.sweep.1='x': ", "number"]),
+        ({"model": 3}, ["model=3: "]),
+        ({"planning": {"weight": -1}}, ["planning.weight=-1", "must be positive"]),
+        ({"updates": 0}, ["--updates 0: a run needs at least one update"]),
+        ({"label": "../up"}, ["--label '../up'"]),
+        ({"task": "../up"}, ["--task '../up'"]),
+        ({"task": None}, ["task=None"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value_and_the_nearest(tree, told):
+    error = error_of({"task": "toy", **tree})
+    assert all(words in error for words in told), error
+
+
+def test_a_tree_without_a_task_says_so():
+    assert "task is missing" in error_of({"updates": 5})
+
+
+def test_a_long_value_is_cut():
+    assert len(error_of({"task": "toy", "nonsense": "x" * 1000})) < 200
+
+
+def test_changes_are_told_by_dotted_names():
+    old = to_tree(preset("maze2d-umaze"))
+    new = merge(old, {"seed": 3, "model": {"width": 8}, "extra": 1})
+    width = old["model"]["width"]
+    assert changes(old, new) == {"seed": (0, 3), "model.width": (width, 8), "extra": (None, 1)}
+    assert changes(old, old) == {} and changes(new, old)["seed"] == (3, 0)
+
+
+# Files
+
+
+def test_a_stored_configuration_is_read_again(odd, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(to_tree(odd)))
+    assert read_config(path) == odd
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such file: give the config.yaml of a run's folder"),
+        ("a: [", "is not YAML: "),
+        ("- 1", "expected settings by name, such as task: maze2d-umaze"),
+        ("task: toy\nmodel: {widht: 3}", "config.yaml: model.widht=3 is no setting"),
+        ("updates: 3", "config.yaml: task is missing"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused_in_one_line(text, message, tmp_path):
+    path = tmp_path / "config.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        read_config(path)
+    error = str(caught.value)
+    assert message in error and str(path) in error and "\n" not in error
+
+
+# Flags
+
+
+def test_flags_beat_presets_wherever_they_stand():
+    before = parse_config(["--seed", "7", *UMAZE, "--posterior.prior-weight=1e-2"])
+    after = parse_config(["--posterior.prior-weight", "0.01", "--env=maze2d-umaze", "--seed=7"])
+    assert before == after and before.seed == 7 and before.posterior.prior_weight == 0.01
+    assert before.posterior == replace(preset("maze2d-umaze").posterior, prior_weight=0.01)
+
+
+def test_task_is_env():
+    config = parse(["--env", "maze2d-umaze"])
+    assert config == preset("maze2d-umaze")
+    for flags in (["--task", "maze2d-umaze"], ["--task=maze2d-umaze"], ["--env=maze2d-umaze"]):
+        assert parse(flags) == config
+
+
+def test_a_repeated_env_takes_the_preset_of_the_last():
+    config = parse_config(["--env", "maze2d-umaze", "--env=maze2d-large"])
+    assert (config.task, config.evaluation.target) == ("maze2d-large", 750.0)
+
+
+def test_a_task_of_ones_own_needs_its_data():
+    assert parse(["--env", "mine", "--source", "mine.npz"]).source == "mine.npz"
+    with pytest.raises(
+        ValueError, match=r"no preset for task 'mine': choose one of .*maze2d-umaze"
+    ):
+        parse(["--env", "mine"])
+
+
+def test_flags_of_version_0_1_mean_the_same_and_say_so(capsys):
+    new = parse([*UMAZE, "--source", "a.npz", "--engine", "amortized", "--updates", "5"])
+    assert not capsys.readouterr().err
+    spaced = ["--data", "a.npz", "--inference", "amortised", "--steps", "5"]
+    joined = ["--data=a.npz", "--inference=amortised", "--steps=5"]
+    for old in (spaced, joined):
+        assert parse([*UMAZE, *old]) == new
+        said = capsys.readouterr().err.splitlines()
+        for flag, name in (("data", "source"), ("inference", "engine"), ("steps", "updates")):
+            assert sum(f"--{flag} is --{name} now" in line for line in said) == 1, said
+        assert all("version 0.3" in line for line in said)
+
+
+def test_a_stored_configuration_is_run_again_and_flags_go_on_top(odd, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(to_tree(odd)))
+    assert parse(["--config", str(path)]) == parse([f"--config={path}"]) == odd
+    again = parse(["--seed", "4", "--config", str(path), "--model.width", "32"])
+    assert again == replace(odd, seed=4, model=replace(odd.model, width=32))
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        parse(["--config", str(tmp_path / "none.yaml")])
+
+
+def test_resuming_takes_where_things_are_and_nothing_else():
+    places = ["--source", "there.npz", "--device", "cpu", "--results", "results"]
+    expected = Resume(resume=Path("run"), source="there.npz", device="cpu", results=Path("results"))
+    assert parse(["--resume", "run", *places]) == expected
+    assert parse(["--resume=run", *UMAZE]) == Resume(resume=Path("run"))
+    with pytest.raises(ValueError, match=r"leave out --model\.width, --updates \(only --source"):
+        parse(["--resume", "run", "--updates", "9", "--model.width=32"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--model.widht", "3"], "--model.widht"),
+        (["--engine", "magic"], "magic"),
+    ],
+)
+def test_the_parser_refuses_what_cannot_be(flags, word, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse([*UMAZE, *flags])
+    said = capsys.readouterr()
+    assert stop.value.code == 2
+    assert word in " ".join((said.out + said.err).split())
