@@ -1,15 +1,16 @@
 """Small data sets, models, policies and runs that the tests share; everything is seeded."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import gymnasium
-import numpy as np
 import pytest
 import torch
-from helpers import learn, learning, policies, runs
+from helpers import datasets, learn, learning, policies, runs
 from helpers.forks import Forks
 
 from lpt.checkpoint import PolicyMetadata
@@ -21,7 +22,7 @@ from lpt.config import (
     SamplerConfig,
     TrainingConfig,
 )
-from lpt.data import Provenance, TrajectoryDataset
+from lpt.data import TrajectoryDataset
 from lpt.evaluation import Evaluation, LPTPolicy
 from lpt.model import LatentPlanTransformer, Spaces
 from lpt.training import Trainer
@@ -29,6 +30,7 @@ from lpt.training import Trainer
 torch.set_num_threads(1)
 os.environ["LPT_OFFLINE"] = "1"  # a test must never wait for a network
 
+FORKS = pytest.StashKey[Forks]()
 SMALL_MODEL = ModelConfig(
     layers=2,
     heads=2,
@@ -41,58 +43,22 @@ SMALL_MODEL = ModelConfig(
 )
 
 
-def random_steps(lengths: list[int], seed: int) -> tuple[np.random.Generator, np.ndarray]:
-    """A generator, and the offsets of trajectories of the given lengths."""
-    return np.random.default_rng(seed), np.concatenate(([0], np.cumsum(lengths)))
-
-
 @pytest.fixture(scope="session")
 def dataset() -> TrajectoryDataset:
     """24 trajectories of 1 to 30 steps with 3 observations and 2 actions, all random."""
-    lengths = [1, 2, 3, 30, *np.random.default_rng(5).integers(4, 30, 20).tolist()]
-    rng, offsets = random_steps(lengths, 0)
-    steps = int(offsets[-1])
-    return TrajectoryDataset.from_offsets(
-        rng.normal(2.0, 3.0, (steps, 3)),
-        rng.uniform(-1.0, 1.0, (steps, 2)),
-        rng.normal(size=steps),
-        offsets,
-        provenance=Provenance(id="random"),
-    )
+    return datasets.continuous()
 
 
 @pytest.fixture(scope="session")
 def discrete_dataset() -> TrajectoryDataset:
     """16 trajectories of 4 to 12 steps with 3 observations and 5 discrete actions."""
-    lengths = np.random.default_rng(6).integers(4, 12, 16).tolist()
-    rng, offsets = random_steps(lengths, 1)
-    steps = int(offsets[-1])
-    flags = np.zeros(steps, bool)
-    flags[offsets[1:] - 1] = True
-    actions = rng.integers(0, 5, steps)
-    actions[:5] = np.arange(5)
-    return TrajectoryDataset.from_steps(
-        rng.normal(size=(steps, 3)), actions, rng.normal(size=steps), flags, np.zeros(steps, bool)
-    )
+    return datasets.discrete()
 
 
 @pytest.fixture(scope="session")
 def two_behaviors() -> TrajectoryDataset:
-    """96 trajectories of 12 to 24 steps by two players that push the one action up or down.
-
-    Observations tell nothing; one action tells little (mean +-0.4, noise 0.4); the sum of a
-    trajectory's actions tells the player, and the return is +1 for one and -1 for the other.
-    """
-    lengths = np.random.default_rng(7).integers(12, 25, 96).tolist()
-    rng, offsets = random_steps(lengths, 2)
-    steps = int(offsets[-1])
-    player = np.repeat(np.tile([1.0, -1.0], 48), lengths)
-    rewards = np.zeros(steps)
-    rewards[offsets[1:] - 1] = player[offsets[1:] - 1]
-    actions = 0.4 * player[:, None] + 0.4 * rng.normal(size=(steps, 1))
-    return TrajectoryDataset.from_offsets(
-        rng.normal(size=(steps, 2)), actions.clip(-1.0, 1.0), rewards, offsets
-    )
+    """96 trajectories by two players, whom only the sum of many actions tells apart."""
+    return datasets.two_behaviors()
 
 
 @pytest.fixture(scope="session")
@@ -240,12 +206,24 @@ def assert_resume_is_exact() -> Callable[..., None]:
     return learning.assert_resume_is_exact
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start what starts processes already: its imports take as long as the first tests do."""
+    wanted = any("forks" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        session.config.stash[FORKS] = Forks(Path(tempfile.mkdtemp(prefix="lpt-forks-")))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End it."""
+    if FORKS in config.stash:
+        config.stash[FORKS].close()
+        shutil.rmtree(config.stash[FORKS].folder)
+
+
 @pytest.fixture(scope="session")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+def forks(pytestconfig: pytest.Config) -> Forks:
     """`forks.start(module, *arguments)`: a process that begins at once; see `helpers.forks`."""
-    forks = Forks(tmp_path_factory.mktemp("forks"))
-    yield forks
-    forks.close()
+    return pytestconfig.stash[FORKS]
 
 
 @pytest.fixture(scope="session")

@@ -75,8 +75,10 @@ def test_the_record_holds_every_measurement_with_its_spread(measured):
 
 
 @pytest.mark.parametrize("segments", [2, 0])
-def test_an_update_with_langevin_steps_is_counted(segments, make_config, dataset):
+def test_an_update_with_langevin_steps_is_counted(segments, make_config, dataset, monkeypatch):
     """Its energy's gradient is asked of the plans alone, and each step is work."""
+    peak = {"flops": {"median": 1.0}}
+    monkeypatch.setattr("lpt.bench.breakdown.matrix_peak", lambda *arguments: peak)
     few, cpu, counts = Amounts(repeats=1, seconds=0), torch.device("cpu"), []
     for steps in (1, 4):
         config = make_config(

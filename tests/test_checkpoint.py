@@ -145,9 +145,7 @@ def test_kill_during_a_save_leaves_the_previous_checkpoint(tmp_path, make_metada
     record.write_text(json.dumps(make_metadata().to_dict()))
     for kill in range(4):
         saver = forks.start("helpers.saver", run, record, last)
-        while not saver.said:
-            assert saver.code is None
-            time.sleep(0.001)
+        saver.until(lambda it=saver: it.said)
         time.sleep(0.003 * kill)  # a save is done and the next one under way
         saver.signal(signal.SIGKILL)
         assert saver.wait() == -signal.SIGKILL

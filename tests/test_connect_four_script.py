@@ -46,12 +46,12 @@ def test_moves_are_judged_by_the_exact_values(script):
 def test_measure_keeps_every_game_and_the_figures_are_drawn(script, runs, tmp_path, capsys):
     for algorithm, name in (("lpt", "lpt-ei"), ("dt-final", "dt-final")):
         out = tmp_path / name / "play-seed0.json"
-        arguments = ["measure", str(runs / algorithm), "--out", str(out), "--episodes", "6"]
+        arguments = ["measure", str(runs / algorithm), "--out", str(out), "--episodes", "3"]
         assert script.main(arguments) == 0
         record = json.loads(out.read_text())
         assert record["algorithm"] == name and len(record["points"]) == 4
         for point in record["points"]:
-            assert len(point["returns"]) == sum(point["first_moves"]) == 6
+            assert len(point["returns"]) == sum(point["first_moves"]) == 3
             values = [{"L": -1, "D": 0, "W": 1}[letter] for letter in point["returns"]]
             assert point["mean"] == pytest.approx(np.mean(values))
             assert (point["value_preserving"] is None) == (point["target"] != 1)

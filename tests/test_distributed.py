@@ -3,9 +3,9 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,19 @@ KINDS = {
 SAVING = ["--training.checkpoint-minutes", "0.002", "--evaluation.episodes", "1"]
 
 
+def start_two(forks, module, *arguments, folders=(None, None)):
+    """Run a module in two processes that know each other, as those of torchrun do."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "tests"}
+    two = []
+    for rank, folder in enumerate(folders):
+        own = {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        two.append(forks.start(module, *arguments, environment={**meeting, **own}, cwd=folder))
+    return two
+
+
 @pytest.fixture(scope="module")
 def commands(umaze, flags) -> list[list[str]]:
     """The command line of every kind."""
@@ -45,7 +58,7 @@ def learned(commands, forks, learn_here, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("learned")
     listed = folder / "commands.json"
     listed.write_text(json.dumps(commands))
-    pair = forks.start_pair("helpers.learn", listed, folder)
+    pair = start_two(forks, "helpers.learn", listed, folder)
     learn_here(listed, folder)
     assert [fork.wait() for fork in pair] == [0, 0], pair[0].said
     return folder
@@ -68,11 +81,14 @@ def test_two_processes_learn_what_one_does(kind, learned):
         assert heard["scalars"] == pytest.approx(said["scalars"], rel=1e-3, abs=1e-4)
 
 
-def test_torchrun_trains_evaluates_once_and_leaves_what_one_process_leaves(umaze, flags, tmp_path):
+def test_torchrun_trains_evaluates_once_and_leaves_what_one_process_leaves(
+    umaze, flags, forks, tmp_path
+):
     run = tmp_path / "both"
-    command = "-m torch.distributed.run --standalone --nproc-per-node 2 -m lpt.cli.train".split()
+    torchrun = "-m torch.distributed.run --standalone --nproc-per-node 2 --no-python".split()
+    command = [sys.executable, *torchrun, forks.python, "-m", "lpt.cli.train"]
     done = subprocess.run(
-        [sys.executable, *command, *flags(umaze, run, 6), "--training.evaluate-every", "3"],
+        [*command, *flags(umaze, run, 6), "--training.evaluate-every", "3"],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -93,27 +109,18 @@ def test_processes_with_different_data_are_told_before_they_learn(
     for seed, folder in enumerate(folders):
         make_data(folder / "mine.npz", steps=4000, seed=seed)
     asked = flags(Path("mine.npz"), tmp_path / "run")
-    pair = forks.start_pair("lpt.cli.train", *asked, folders=folders)
+    pair = start_two(forks, "lpt.cli.train", *asked, folders=folders)
     assert [fork.wait() for fork in pair] == [2, 2]
     assert all("the run's processes have different data" in fork.said for fork in pair)
     assert not (tmp_path / "run").exists()
-
-
-def wait_for_checkpoint(run: Path) -> int:
-    """The updates of the run's last checkpoint, as soon as there is one."""
-    for _ in range(600):
-        if list_checkpoints(run):
-            return int(latest_checkpoint(run).name)
-        time.sleep(0.1)
-    raise AssertionError(f"{run} saved nothing within a minute")
 
 
 def test_chains_are_gathered_and_shared_out_anew(forks, umaze, flags, tmp_path):
     """Two processes are stopped; one goes on with all their chains, each visited as often."""
     run = tmp_path / "run"
     asked = [*flags(umaze, run, 100_000), *SAVING, "--engine", "langevin"]
-    pair = forks.start_pair("lpt.cli.train", *asked)
-    wait_for_checkpoint(run)
+    pair = start_two(forks, "lpt.cli.train", *asked)
+    pair[0].until(lambda: list_checkpoints(run))
     for fork in pair:
         fork.signal(signal.SIGTERM)
     assert [fork.wait() for fork in pair] == [128 + signal.SIGTERM] * 2
@@ -130,8 +137,9 @@ def test_chains_are_gathered_and_shared_out_anew(forks, umaze, flags, tmp_path):
 
 def test_a_lost_process_ends_the_run_with_a_word_and_a_checkpoint(forks, umaze, flags, tmp_path):
     run = tmp_path / "run"
-    first, second = forks.start_pair("lpt.cli.train", *flags(umaze, run, 100_000), *SAVING)
-    wait_for_checkpoint(run)
+    asked = [*flags(umaze, run, 100_000), *SAVING]
+    first, second = start_two(forks, "lpt.cli.train", *asked)
+    first.until(lambda: list_checkpoints(run))
     second.signal(signal.SIGKILL)
     assert (first.wait(), second.wait()) == (3, -signal.SIGKILL)
     assert "another of the run's 2 processes has gone" in first.said

@@ -80,7 +80,7 @@ def test_langevin_plans_are_samples_of_the_closed_form(make_model, sampled, weig
 
 
 @pytest.mark.parametrize(
-    ("weight", "steps", "tolerance"), [(1.0, 100, 0.03), (5.0, 100, 0.08), (100.0, 1600, 0.03)]
+    ("weight", "steps", "tolerance"), [(1.0, 100, 0.03), (5.0, 100, 0.08), (100.0, 400, 0.03)]
 )
 def test_variational_plans_are_the_closed_forms_mode(make_model, weight, steps, tolerance):
     """The fitted mean is the posterior's; a large weight takes Adam longer to settle."""
@@ -131,7 +131,9 @@ def test_a_larger_weight_comes_closer_to_the_target(make_model, method):
     model = make_model(return_hidden=32, spread=0.3)
     errors = [
         float(
-            (make_plan(model, 32, method=method, weight=w).predicted_return - TARGET).abs().mean()
+            (make_plan(model, 32, method=method, weight=w, steps=40).predicted_return - TARGET)
+            .abs()
+            .mean()
         )
         for w in (1.0, 20.0)
     ]

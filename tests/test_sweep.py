@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -25,7 +26,7 @@ SMALL = {
     "model": {"width": 8, "heads": 2, "layers": 1, "context": 3},
     "sampler": {"batch_trajectories": 8, "segments": 2, "segment_steps": 6},
     "proposal": {"width": 16, "layers": 1, "heads": 2},
-    "planning": {"steps": 3},
+    "planning": {"steps": 3, "weight": 1},
     "evaluation": {"episodes": 2},
     "training": {"evaluate_every": 0, "log_every": 10},
 }
@@ -146,12 +147,14 @@ def test_missing_files_and_data_are_told_before_anything_starts(tmp_path, capsys
 
 
 @pytest.fixture(scope="module")
-def swept(umaze, tmp_path_factory):
+def swept(umaze, forks, tmp_path_factory):
     """The folder and file of a sweep of two runs, one of which cannot be."""
     folder = tmp_path_factory.mktemp("sweep")
     impossible = {"sampler": {"batch_trajectories": 100_000}}
     path = write_sweep(folder, umaze, overrides={"fine": {}, "broken": impossible})
-    assert main([str(path), "--out", str(folder / "out"), "--jobs", "2"]) == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lpt.sweep.runner.sys.executable", str(forks.python))
+        assert main([str(path), "--out", str(folder / "out"), "--jobs", "2"]) == 1
     return folder / "out", path
 
 
@@ -230,28 +233,28 @@ def test_an_interrupted_sweep_stops_its_runs_and_says_how_to_go_on(umaze, tmp_pa
 def test_a_run_does_not_outlive_its_sweep_and_is_resumed(umaze, tmp_path, capsys, forks):
     """Its input ends with the sweep: it saves and stops, and the next call goes on from there."""
     training = {**SMALL["training"], "checkpoint_minutes": 0.002}
-    path = write_sweep(tmp_path, umaze, settings={"updates": 250, "training": training})
+    path = write_sweep(tmp_path, umaze, settings={"updates": 120, "training": training})
     (trial,) = read_sweep(path, tmp_path / "out")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     worker = forks.start("lpt.sweep.worker", stdin=pipe)
     with open(pipe, "w") as sweep:
         print(json.dumps(to_tree(trial.config)), file=sweep, flush=True)
-        while not list_checkpoints(trial.config.run):
-            assert worker.code is None, worker.said
-            time.sleep(0.01)
+        worker.until(lambda: list_checkpoints(trial.config.run))
     assert worker.wait() in STOPPED
     stopped = int(list_checkpoints(trial.config.run)[-1].name)
-    assert 0 < stopped < 250 and unfinished([trial]) == [trial]
+    assert 0 < stopped < 120 and unfinished([trial]) == [trial]
     assert run_here(trial.config) == 0
     assert f"at update {stopped}" in capsys.readouterr().out
     assert result_files(trial)
 
 
-def test_ray_runs_a_sweep(umaze, tmp_path):
+def test_ray_runs_a_sweep(umaze, tmp_path, forks):
     ray = pytest.importorskip("ray")
     trials = read_sweep(write_sweep(tmp_path, umaze), tmp_path / "out")
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    python = str(forks.python)
+    ready = {"worker_process_setup_hook": lambda: setattr(sys, "executable", python)}
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=ready)
     try:
         (record,) = run_on_ray(trials, 0.0, Processes())
     finally:

@@ -1,8 +1,9 @@
 """Processes that begin with everything imported, which is what takes long in starting one.
 
-`python -m helpers.forks FOLDER` imports the toolkit once. From then on each line it reads is a job:
-a module that a new process, forked from it, runs as `python -m` would. The process is a real one:
-it can be killed, has its own terminal or log, and meets others as those of torchrun do.
+`python -m helpers.forks FOLDER` imports the toolkit once. From then on it does jobs: a module that
+a new process, forked from it, runs as `python -m` would. The process is a real one, which can be
+killed and has a log, a terminal or pipes of its own. `Forks` starts such processes, and
+`Forks.python` is a program that does so in the interpreter's place, for those who call one.
 """
 
 from __future__ import annotations
@@ -10,26 +11,48 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import select
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 PATIENCE = 120.0
-"""Seconds after which a process that should have ended, or begun, is given up."""
+"""Seconds after which a process that should have begun, or ended, is given up."""
 
+PYTHON = """#!{python} -IS
+import json, os, signal, sys, time
 
-def await_that(condition: Any, what: str) -> Any:
-    """What a condition gives, as soon as that is true of it."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+def wait(path):
+    deadline = time.monotonic() + {patience}
+    while not os.path.exists(path):
+        assert time.monotonic() < deadline, path
         time.sleep(0.01)
-    return found
+    with open(path) as file:
+        return int(file.read())
+
+stem = f"{folder}/python-{{os.getpid()}}-{{time.monotonic_ns()}}"
+pid = lambda: wait(stem + ".pid")
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda number, frame: os.kill(pid(), number))
+option, module, *arguments = sys.argv[1:]
+assert option == "-m", sys.argv
+files = [f"/proc/{{os.getpid()}}/fd/{{number}}" for number in (0, 1, 2)]
+job = dict(module=module, arguments=arguments, environment=dict(os.environ))
+with open(stem + ".job", "w") as file:
+    json.dump(dict(job, cwd=os.getcwd(), files=files, stem=stem), file)
+with open("{folder}/jobs", "w") as jobs:
+    jobs.write(stem + "\\n")
+code = wait(stem + ".code")
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+os._exit(code)
+"""
 
 
 class Fork:
@@ -38,33 +61,44 @@ class Fork:
     def __init__(self, stem: Path) -> None:
         self.stem = stem
 
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        path = self.stem.with_suffix(".pid")
-        return int(await_that(lambda: path.exists() and path.read_text(), f"the start of {path}"))
+    def _read(self, ending: str) -> str:
+        path = self.stem.with_name(self.stem.name + ending)
+        return path.read_text(errors="replace") if path.exists() else ""
 
     @property
     def said(self) -> str:
         """All that it has printed so far."""
-        log = self.stem.with_suffix(".log")
-        return log.read_text(errors="replace") if log.exists() else ""
+        return self._read(".log")
 
     @property
     def code(self) -> int | None:
         """Its exit code (-n: killed by signal n), None while it runs."""
-        path = self.stem.with_suffix(".code")
-        return int(path.read_text()) if path.exists() else None
+        found = self._read(".code")
+        return int(found) if found else None
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
-        os.kill(self.pid, number)
+        """Send it a signal, once it has begun."""
+        deadline = time.monotonic() + PATIENCE
+        while not (pid := self._read(".pid")):
+            assert time.monotonic() < deadline, "it has not begun"
+            time.sleep(0.01)
+        os.kill(int(pid), number)
+
+    def until(self, condition: Callable[[], Any]) -> Any:
+        """What a condition gives, as soon as that is true and before the process ends."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := condition()):
+            assert self.code is None and time.monotonic() < deadline, self.said
+            time.sleep(0.005)
+        return found
 
     def wait(self) -> int:
         """Its exit code, when it has ended."""
-        await_that(lambda: self.code is not None, f"an end; so far: {self.said[-2000:]}")
-        assert self.code is not None
-        return self.code
+        deadline = time.monotonic() + PATIENCE
+        while (code := self.code) is None:
+            assert time.monotonic() < deadline, f"it does not end: {self.said[-2000:]}"
+            time.sleep(0.01)
+        return code
 
 
 class Forks:
@@ -72,18 +106,21 @@ class Forks:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.count = folder, 0
+        self.python = folder / "python"
+        text = PYTHON.format(python=sys.executable, folder=folder, patience=PATIENCE)
+        self.python.write_text(text)
+        self.python.chmod(0o700)
+        os.mkfifo(folder / "jobs")
+        self.jobs = os.open(folder / "jobs", os.O_RDWR)  # so that nobody waits to open it
         path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "helpers.forks"],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-            stdin=subprocess.PIPE,
-            text=True,
-        )
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+        command = [sys.executable, "-m", "helpers.forks", str(folder)]
+        self.process = subprocess.Popen(command, env=environment)
 
     def start(
         self,
         module: str,
-        *arguments: str,
+        *arguments: Any,
         environment: dict[str, str | None] | None = None,
         cwd: Path | None = None,
         terminal: str | None = None,
@@ -100,104 +137,29 @@ class Forks:
             stdin: what it is to read, such as a named pipe.
         """
         self.count += 1
-        stem = self.folder / str(self.count)
+        stem, whole = self.folder / str(self.count), {**os.environ, **(environment or {})}
+        log = f"{stem}.log"
         job = {
             "module": module,
             "arguments": list(map(str, arguments)),
-            "environment": environment or {},
+            "environment": {name: value for name, value in whole.items() if value is not None},
             "cwd": str(cwd or Path.cwd()),
-            "terminal": terminal,
-            "stdin": str(stdin or os.devnull),
+            "files": [terminal] * 3 if terminal else [str(stdin or os.devnull), log, log],
             "stem": str(stem),
         }
-        assert self.process.stdin is not None
-        print(json.dumps(job), file=self.process.stdin, flush=True)
+        stem.with_suffix(".job").write_text(json.dumps(job))
+        os.write(self.jobs, f"{stem}\n".encode())
         return Fork(stem)
-
-    def start_pair(
-        self, module: str, *arguments: str, folders: Sequence[Path | None] = (None, None)
-    ) -> list[Fork]:
-        """Run a module in two processes that know each other, as those of torchrun do."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        return [
-            self.start(
-                module,
-                *arguments,
-                cwd=folder,
-                environment={
-                    **shared,
-                    "TORCHELASTIC_RUN_ID": "tests",
-                    "RANK": str(rank),
-                    "LOCAL_RANK": str(rank),
-                },
-            )
-            for rank, folder in enumerate(folders)
-        ]
 
     def close(self) -> None:
         """Start no more."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        os.write(self.jobs, b"\n")
         self.process.wait(timeout=PATIENCE)
+        os.close(self.jobs)
 
 
-def _keep(job: dict[str, Any]) -> None:
-    """Start a job's process, and write down its number and then its exit code."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    stem = Path(job["stem"])
-    pid = os.fork()
-    if pid == 0:
-        _become(job, stem)
-    _write(str(pid), stem.with_suffix(".pid"))
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    _write(str(code), stem.with_suffix(".code"))
-    os._exit(0)
-
-
-def _write(text: str, path: Path) -> None:
-    """Write a file that is whole as soon as it is there."""
-    path.with_suffix(path.suffix + ".part").write_text(text)
-    path.with_suffix(path.suffix + ".part").rename(path)
-
-
-def _become(job: dict[str, Any], stem: Path) -> None:
-    """Run a job's module in this process."""
-    # Background jobs of a shell ignore Ctrl-C, and so would their children.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name, value in job["environment"].items():
-        os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = value
-    os.chdir(job["cwd"])
-    screen = job["terminal"] or str(stem.with_suffix(".log"))
-    output = os.open(screen, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-    source = os.open(job["terminal"] or job["stdin"], os.O_RDONLY)
-    for descriptor, place in ((source, 0), (output, 1), (output, 2)):
-        os.dup2(descriptor, place)
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        number = ("stdin", "stdout", "stderr").index(name)
-        setattr(sys, name, open(number, mode, buffering=1, encoding="utf-8", closefd=False))
-    sys.argv = [job["module"], *job["arguments"]]
-    code: Any = 1
-    try:
-        runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
-        code = 0
-    except SystemExit as stop:
-        code = stop.code or 0
-    except BaseException:  # as the interpreter does
-        import traceback
-
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def serve() -> None:
-    """Do jobs, one a line, until there are no more."""
+def serve(folder: Path) -> None:
+    """Do jobs, one a line, until there is an empty one."""
     import torch
 
     import lpt.cli.play
@@ -209,10 +171,67 @@ def serve() -> None:
     for name in [name for name in sys.modules if name.startswith(("lpt.cli.", "lpt.sweep.worker"))]:
         del sys.modules[name]  # they are run as new, or there would be a warning
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    for line in sys.stdin:
+    for stem in iter(_lines(folder / "jobs").__next__, ""):
         if os.fork() == 0:
-            _keep(json.loads(line))
+            _keep(json.loads(Path(f"{stem}.job").read_text()))
+    os._exit(0)
+
+
+def _lines(pipe: Path) -> Iterator[str]:
+    """Lines of a named pipe, which has no end; an empty one if the parent has gone."""
+    source, parent, read = os.open(pipe, os.O_RDWR), os.getppid(), b""
+    while os.getppid() == parent:
+        if select.select([source], [], [], 1.0)[0]:
+            read += os.read(source, 1 << 16)
+            *lines, read = read.split(b"\n")
+            yield from (line.decode() for line in lines)
+    yield ""
+
+
+def _keep(job: dict[str, Any]) -> None:
+    """Start a job's process, and write down its number and then its exit code."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        _become(job)
+    _write(pid, f"{job['stem']}.pid")
+    _write(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), f"{job['stem']}.code")
+    os._exit(0)
+
+
+def _write(number: int, path: str) -> None:
+    """Write a file that is whole as soon as it is there."""
+    Path(f"{path}.part").write_text(str(number))
+    os.rename(f"{path}.part", path)
+
+
+def _become(job: dict[str, Any]) -> None:
+    """Run a job's module in this process."""
+    # Background jobs of a shell ignore Ctrl-C, and so would their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    os.chdir(job["cwd"])
+    writing = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    for number, path in enumerate(job["files"]):
+        os.dup2(os.open(path, writing if number else os.O_RDONLY, 0o600), number)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)
+    sys.stdout, sys.stderr = (
+        open(number, "w", buffering=1, encoding="utf-8", closefd=False) for number in (1, 2)
+    )
+    sys.argv = [job["module"], *job["arguments"]]
+    code: Any = 1
+    try:
+        runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
+        code = 0
+    except SystemExit as stop:
+        code = stop.code or 0
+    except BaseException:  # as the interpreter does
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    serve()
+    serve(Path(sys.argv[1]))

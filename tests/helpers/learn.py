@@ -1,4 +1,4 @@
-"""Five updates of several command lines of lpt-train, in one process of perhaps several.
+"""Three updates of several command lines of lpt-train, in one process of perhaps several.
 
 `python -m helpers.learn COMMANDS.json FOLDER` writes what a checkpoint would keep and the log say.
 """
@@ -31,7 +31,7 @@ def learn(commands: Path, folder: Path) -> int:
     ranks = join(CPU)
     for number, arguments in enumerate(json.loads(commands.read_text())):
         trainer = build(arguments, ranks)
-        scalars = [trainer.update() for _ in range(5)][-1] | trainer.diagnose()
+        scalars = [trainer.update() for _ in range(3)][-1] | trainer.diagnose()
         tensors, values = trainer.state()
         shared = {k: float(v) for k, v in scalars.items() if not k.startswith("chain/")}
         stem = folder / f"{ranks.count}-{ranks.rank}-{number}"
