@@ -171,6 +171,8 @@ def test_flags_of_version_0_1_mean_the_same_and_say_so(capsys):
         for flag, name in (("data", "source"), ("inference", "engine"), ("steps", "updates")):
             assert sum(f"--{flag} is --{name} now" in line for line in said) == 1, said
         assert all("version 0.3" in line for line in said)
+    for old in (["--inference", "langevin"], ["--inference=langevin"]):  # it was the paper's
+        assert parse([*UMAZE, *old]).engine == "langevin-paper"
 
 
 def test_a_stored_configuration_is_run_again_and_flags_go_on_top(odd, tmp_path):

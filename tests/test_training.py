@@ -34,7 +34,7 @@ def test_resume_equals_uninterrupted_bit_for_bit(
     assert_resume_is_exact(make_config(engine=engine, posterior={"steps": 2}), dataset)
 
 
-@pytest.mark.parametrize("engine", ["amortized", "langevin"])
+@pytest.mark.parametrize("engine", ["amortized", "langevin", "langevin-paper"])
 def test_resume_is_exact_with_dropout(make_config, dataset, assert_resume_is_exact, engine):
     assert_resume_is_exact(make_config(engine=engine, model={"dropout": 0.3}), dataset)
 
@@ -72,7 +72,7 @@ def test_two_runs_with_one_seed_are_identical_and_other_seeds_differ(
     for name in ("rng.noise", "rng.views", *([chains] * persistent)):
         assert not torch.equal(tensors[name], others[name])
     # Chains of engines that do not use them would be nine tenths of a checkpoint.
-    assert (chains in tensors) == persistent == (engine in ("langevin", "preconditioned"))
+    assert (chains in tensors) == persistent == (engine in ("langevin-paper", "preconditioned"))
     assert not persistent or len(tensors[chains]) == dataset.num_trajectories
     name = "model.generator.head.weight"
     assert not torch.allclose(tensors[name], others[name], atol=1e-3)

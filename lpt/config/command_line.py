@@ -12,7 +12,7 @@ import tyro
 from lpt.config.groups import Device
 from lpt.config.presets import preset, presets
 from lpt.config.settings import Config
-from lpt.config.tree import read_config
+from lpt.config.tree import ENGINES_OF_0_1, read_config
 
 DESCRIPTION = """Train a Latent Plan Transformer and evaluate its last checkpoint.
 
@@ -88,17 +88,21 @@ def _parse_resume(arguments: list[str]) -> Resume:
 
 
 def _with_present_names(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with old flags replaced, and say so on stderr."""
+    """Return the arguments with old flags and values replaced, and say so on stderr."""
     result: list[str] = []
-    for argument in arguments:
+    for place, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
+        before = "" if place == 0 else arguments[place - 1]
         if flag in RENAMED:
             print(
                 f"lpt-train: {flag} is {RENAMED[flag]} now (the old name goes in version 0.3)",
                 file=sys.stderr,
             )
+            value = ENGINES_OF_0_1.get(value, value) if flag == "--inference" else value
             argument = RENAMED[flag] + equals + value
-        if argument == "amortised" and result[-1:] == ["--engine"]:
+        elif before == "--inference":
+            argument = ENGINES_OF_0_1.get(argument, argument)
+        elif before == "--engine" and argument == "amortised":
             argument = "amortized"
         result.append("--engine=amortized" if argument == "--engine=amortised" else argument)
     return result

@@ -12,7 +12,7 @@ from typing import Literal
 
 Algorithm = Literal["lpt", "bc", "bc-10", "dt-final", "dt"]
 """What is learned: the latent plan model, or a baseline (`lpt.algorithms`)."""
-Engine = Literal["amortized", "langevin", "preconditioned", "variational"]
+Engine = Literal["langevin", "langevin-paper", "preconditioned", "amortized", "variational"]
 """How plans are inferred while learning (`lpt.inference.engines`)."""
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where to compute; auto takes a GPU if there is one."""
@@ -139,6 +139,15 @@ class PosteriorConfig:
     """Langevin or Adam steps a visit; unset: the engine's own default."""
     step_size: float | None = None
     """Langevin step size s or Adam's learning rate; unset: the engine's own default."""
+    start: Literal["chains", "proposal", "prior"] | None = None
+    """Where a Langevin chain starts: where the trajectory's own was left, at a draw of the proposal
+    network, or at one of the prior; unset: as the engine does."""
+    metric: Literal["identity", "proposal", "gradients"] | None = None
+    """In which units a Langevin step is measured: those of z0, the proposal's standard deviations,
+    or the running size of the gradients; unset: as the engine does."""
+    corrected: bool | None = None
+    """Whether Langevin steps are accepted or refused (Metropolis), with a step size that adapts to
+    six acceptances in ten; unset: as the engine does."""
     prior_weight: float = 1.0
     """Weight of log p(z0) in the joint; below 1 plans may carry more information."""
     prior_start: float = 0.1
