@@ -1,11 +1,13 @@
 """Training resumes bit for bit, follows its seed, and learns plans that say something."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from lpt.algorithms.latent_plan import ENGINES
-from lpt.config import SamplerConfig, TrainingConfig
+from lpt.config import DatasetConfig, SamplerConfig, TrainingConfig
 from lpt.data import TrajectorySampler
 from lpt.training.history import split_history
 from lpt.training.trainer import Trainer, spaces_of
@@ -235,3 +237,23 @@ def test_history_dropout_needs_segments(make_config, dataset):
     config = make_config(sampler={"segments": 0}, training={"history_dropout": 0.5})
     with pytest.raises(ValueError, match=r"history_dropout=0.5 .*sampler.segments"):
         Trainer(config, dataset, CPU)
+
+
+def test_the_loss_is_in_nats_a_step_whatever_a_trajectory_counts(dataset, make_config):
+    """Held steps count as the others, and a trajectory of `counted_steps` as so many."""
+    assert Trainer(make_config(), dataset, CPU).scale == 1 / float(dataset.lengths.mean())
+    held = replace(dataset, config=DatasetConfig(returns="held", horizon=30, held_steps=5))
+    lengths = np.minimum(dataset.lengths + 5, 30)
+    assert Trainer(make_config(), held, CPU).scale == 1 / float(lengths.mean())
+    config = make_config(sampler={"counted_steps": 40})
+    assert Trainer(config, held, CPU).scale == 1 / 40
+
+
+def test_resume_is_exact_with_held_steps_and_tilted_draws(
+    make_config, dataset, assert_resume_is_exact
+):
+    held = replace(
+        dataset, config=DatasetConfig(returns="held", horizon=40, held_steps=5, rest=(1,))
+    )
+    sampler = {"label_tilt": 2.0, "counted_steps": 20, "draw": "uniform"}
+    assert_resume_is_exact(make_config(sampler=sampler), held)

@@ -47,7 +47,7 @@ def with_return_to_go(dataset: TrajectoryDataset) -> TrajectoryDataset:
         observations[first:end, -1] = to_go
         release(dataset.observations, dataset.rewards, observations)
     observations.flags.writeable = False
-    return replace(dataset, observations=observations)
+    return replace(dataset, observations=observations, counts_down=True)
 
 
 class ReturnToGo(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):

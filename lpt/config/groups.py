@@ -20,6 +20,8 @@ Precision = Literal["float32", "bfloat16"]
 """Of matrix products (`lpt.machine.precision`)."""
 ReturnConvention = Literal["recorded", "held"]
 """What return a trajectory is labeled with (`lpt.data.returns`)."""
+LARGEST_TILT = 80.0
+"""Chances that differ by more than exp(80) are beyond float32, in which trajectories are drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,29 @@ class DatasetConfig:
     last reward unless it truly terminated."""
     min_length: int = 1
     """Trajectories shorter than this many steps are dropped."""
+    held_steps: int = 0
+    """Steps that learning adds after each trajectory that did not truly terminate: its last
+    observation again (see `rest`), with the action zero, at most to the horizon. Data that the
+    label of returns='held' claims already."""
+    rest: tuple[int, ...] = ()
+    """Entries of an observation that are zero at rest, such as velocities: zero in held steps."""
     standardize_observations: bool = True
     """Subtract the observations' mean and divide by their standard deviation."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for held steps that no label claims."""
+        if self.held_steps < 0:
+            raise ValueError(f"dataset.held_steps={self.held_steps} must be 0 or more")
+        if self.held_steps and self.returns != "held":
+            raise ValueError(
+                f"dataset.held_steps={self.held_steps} lets the end state last as the held label "
+                f"says, but dataset.returns is {self.returns!r}: set returns to held, or "
+                "held_steps to 0"
+            )
+        if min(self.rest, default=0) < 0:
+            raise ValueError(
+                f"dataset.rest={self.rest}: expected numbers of observation entries, from 0"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +73,16 @@ class SamplerConfig:
     draw: Literal["length", "uniform"] = "length"
     """'length' draws trajectories in proportion to their length (the paper's), 'uniform' each as
     often as any other: the likelihood of trajectories as they are in the data."""
+    label_tilt: float = 0.0
+    """Tilts the data towards high labels (compare Hong et al., 2023): a trajectory is drawn
+    exp(tilt (y - min y) / (max y - min y)) times as often as by `draw` alone, y the labels of what
+    is learned from. Their quantiles, and so the default target, are those of the tilted data."""
+    counted_steps: int = 0
+    """Steps that every trajectory counts as in the log-likelihood, so that long ones do not
+    outweigh short ones; 0 counts each of its steps once."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for sizes that make no batch."""
+        """Raise ValueError for sizes that make no batch, and weights that are no weights."""
         if self.batch_trajectories < 1 or self.segments < 0 or self.segment_steps < 1:
             raise ValueError(
                 f"sampler: got batch_trajectories={self.batch_trajectories}, "
@@ -60,6 +90,12 @@ class SamplerConfig:
                 "1, 0 and 1 (segments=0 reads whole trajectories)"
             )
         _check_choice("sampler.draw", self.draw, ("length", "uniform"))
+        if not 0 <= self.label_tilt <= LARGEST_TILT:
+            raise ValueError(
+                f"sampler.label_tilt={self.label_tilt} must be finite, from 0 to {LARGEST_TILT:g}"
+            )
+        if self.counted_steps < 0:
+            raise ValueError(f"sampler.counted_steps={self.counted_steps} must be 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +297,8 @@ class EvaluationConfig:
 
     target: float | None = None
     """Return asked of the plan, raw units; unset: the 99 % quantile of the data's
-    returns, as drawn in learning (each trajectory counts by its length, or by sampler.draw)."""
+    returns, as drawn in learning (each trajectory counts by its length, held steps included, or as
+    sampler.draw and sampler.label_tilt say)."""
     episodes: int = 100
     """Episodes."""
     seed: int = 1000

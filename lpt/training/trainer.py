@@ -2,7 +2,8 @@
 
 `grad log p(tau, y) = E_{p(z0 | tau, y)} grad log p(tau, y, z0)`: infer plans for a batch, then
 climb the log joint at those plans. Chain and parameters see the same log joint in nats; the loss is
-only divided by the mean length of a trajectory, so that it reads as nats a step.
+only divided by the mean length of a trajectory (or by the steps it counts as), so that it reads as
+nats a step.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class Trainer:
         self.average = AveragedModel(self.model, multi_avg_fn=self._averaging)
         self.average.update_parameters(self.model)
         self.optimizer = build_optimizer(self._parameters(), config.training, device)
-        self.scale = 1.0 / float(dataset.lengths.mean())
+        counted = config.sampler.counted_steps
+        self.scale = 1.0 / (counted or float(dataset.learned_lengths.mean()))
         self._part_dropout()
 
     def _learning_function(self) -> Any:
