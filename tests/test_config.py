@@ -23,7 +23,7 @@ def odd() -> Config:
         label="wide-1.5",
         training=replace(base.training, learning_rate=1e-7, evaluate_every=0),
         evaluation=replace(base.evaluation, target=-1.5, sweep=(), deterministic=False),
-        dataset=replace(base.dataset, standardize_observations=False, horizon=30),
+        dataset=replace(base.dataset, standardize_observations=False, horizon=30, rest=(0, 3)),
         model=replace(base.model, prior_multipliers=(1, 3)),
     )
 
@@ -138,6 +138,15 @@ def test_flags_beat_presets_wherever_they_stand():
     after = parse_config(["--posterior.prior-weight", "0.01", "--env=maze2d-umaze", "--seed=7"])
     assert before == after and before.seed == 7 and before.posterior.prior_weight == 0.01
     assert before.posterior == replace(preset("maze2d-umaze").posterior, prior_weight=0.01)
+
+
+def test_held_steps_and_tilted_draws_are_asked_for_by_flags():
+    flags = "--dataset.held-steps 40 --sampler.label-tilt 5 --sampler.counted-steps 240".split()
+    config = parse_config([*UMAZE, *flags])
+    assert config.dataset.held_steps == 40
+    assert config.dataset.rest == (2, 3)  # the velocities, by the preset
+    assert (config.sampler.label_tilt, config.sampler.counted_steps) == (5.0, 240)
+    assert parse_config([*UMAZE, "--dataset.rest", "1"]).dataset.rest == (1,)
 
 
 def test_task_is_env():
