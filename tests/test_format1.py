@@ -66,6 +66,8 @@ def test_its_configuration_is_read_and_run_again():
     assert set(changes(kept, to_tree(config))) == {
         *("task", "source", "engine", "updates"),  # renamed
         "sampler.spread",  # gone
+        *("dataset.held_steps", "dataset.rest"),  # new, as the next
+        *("sampler.label_tilt", "sampler.counted_steps"),
     }
     assert parse(["--config", str(RUN / "config.yaml"), "--seed", "2"]).seed == 2
 
