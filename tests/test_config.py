@@ -21,10 +21,18 @@ def odd() -> Config:
         base,
         out=Path("a folder/run"),
         label="wide-1.5",
-        training=replace(base.training, learning_rate=1e-7, evaluate_every=0),
+        training=replace(
+            base.training, learning_rate=1e-7, evaluate_every=0, observation_noise_raw=(0.04, 0.2)
+        ),
         evaluation=replace(base.evaluation, target=-1.5, sweep=(), deterministic=False),
         dataset=replace(base.dataset, standardize_observations=False, horizon=30, rest=(0, 3)),
-        model=replace(base.model, prior_multipliers=(1, 3)),
+        model=replace(
+            base.model,
+            prior_multipliers=(1, 3),
+            inputs="states",
+            frequencies=2,
+            frequency_dims=(0, 1),
+        ),
     )
 
 

@@ -33,6 +33,7 @@ class LatentPlan:
     infers_plans = True
     reads_return = True
     observation_hint = ""
+    added_observations = 0
 
     def build(self, config: ModelConfig, spaces: Spaces) -> LatentPlanTransformer:
         """Return a new model."""

@@ -99,6 +99,7 @@ class StepwisePrompted(Prompted):
     observation_hint: ClassVar[str] = (
         "; the algorithm dt needs its environment wrapped in lpt.evaluation.ReturnToGo"
     )
+    added_observations: ClassVar[int] = 1
 
     def training_data(self, dataset: TrajectoryDataset) -> TrajectoryDataset:
         """Return the data with the return-to-go; raises as `with_return_to_go`."""

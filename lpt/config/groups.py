@@ -110,6 +110,14 @@ class ModelConfig:
     """Model width D, also of each plan token."""
     context: int = 16
     """K: environment steps that may influence an action, through all layers together."""
+    inputs: Literal["states", "states-and-actions"] = "states-and-actions"
+    """What a step's token holds: its state, or also the action before it (the paper's). With that
+    action a policy can go on with whatever it was doing, which leaves the plan little to say."""
+    frequencies: int = 0
+    """Wavelengths 4, 2, 1, ... standard deviations at which the token also sees sines and cosines
+    of the standardized state, so that actions may change over short distances; 0: none."""
+    frequency_dims: tuple[int, ...] = ()
+    """Coordinates of the state that these are taken of, counted from 0; none given: all."""
     plan_tokens: int = 4
     """N: tokens of the latent plan."""
     dropout: float = 0.0
@@ -138,8 +146,23 @@ class ModelConfig:
             )
         sizes = ("layers", "context", "plan_tokens", "return_hidden", "action_std", "return_std")
         _check_positive("model", self, sizes)
-        if self.remembered_plans < 0:
-            raise ValueError(f"model.remembered_plans={self.remembered_plans} must be 0 or more")
+        for name in ("remembered_plans", "frequencies"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"model.{name}={getattr(self, name)} must be 0 or more")
+        _check_choice("model.inputs", self.inputs, ("states", "states-and-actions"))
+        self._check_frequency_dims()
+
+    def _check_frequency_dims(self) -> None:
+        dims = self.frequency_dims
+        if dims and not self.frequencies:
+            raise ValueError(
+                f"model.frequency_dims={list(dims)} needs model.frequencies above 0: set it, or "
+                "leave model.frequency_dims empty"
+            )
+        if len(set(dims)) < len(dims) or any(dim < 0 for dim in dims):
+            raise ValueError(
+                f"model.frequency_dims={list(dims)} must be different coordinates, counted from 0"
+            )
 
     @property
     def discrete(self) -> bool:
@@ -245,6 +268,9 @@ class TrainingConfig:
     """Largest norm of the parameters' gradient (loss in nats a step)."""
     observation_noise: float = 0.0
     """Standard deviation of noise added to standardized observations while learning."""
+    observation_noise_raw: tuple[float, ...] = ()
+    """The same in raw units, one for each coordinate of the environment's observation, such as 0.04
+    0.04 0.2 0.2 (instead of training.observation_noise)."""
     history_dropout: float = 0.0
     """Share of the segments whose steps are scored without history, so that plans are needed."""
     history_dropout_updates: int = 0
@@ -274,6 +300,15 @@ class TrainingConfig:
         for name in ("average", "history_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"training.{name}={getattr(self, name)} must lie in [0, 1]")
+        raw = self.observation_noise_raw
+        if raw and self.observation_noise:
+            raise ValueError(
+                f"training.observation_noise={self.observation_noise} and "
+                f"training.observation_noise_raw={list(raw)} say the same in two units: give one"
+            )
+        if not all(0 <= std < math.inf for std in (self.observation_noise, *raw)):
+            name, value = ("_raw", list(raw)) if raw else ("", self.observation_noise)
+            raise ValueError(f"training.observation_noise{name}={value} must be 0 or more, finite")
 
     def check_segments(self, segments: int) -> None:
         """Raise ValueError for what needs segments where whole trajectories are read (0)."""
