@@ -33,5 +33,5 @@ def noise_deviation(
             f"training.observation_noise_raw={list(raw)} has {len(raw)} entries, expected {wanted}:"
             f" one for each coordinate of the observations of {dataset.provenance.id}"
         )
-    deviations = torch.tensor([*raw, *[0.0] * added]) / torch.tensor(dataset.observation_std)
-    return deviations.to(device)
+    deviations = torch.tensor([*raw, *[0.0] * added], dtype=torch.float32)
+    return (deviations / torch.tensor(dataset.observation_std)).to(device)
