@@ -68,6 +68,8 @@ def test_its_configuration_is_read_and_run_again():
         "sampler.spread",  # gone
         *("dataset.held_steps", "dataset.rest"),  # new, as the next
         *("sampler.label_tilt", "sampler.counted_steps"),
+        *("model.inputs", "model.frequencies", "model.frequency_dims"),
+        *("training.observation_noise_raw", "planning.average"),
     }
     assert parse(["--config", str(RUN / "config.yaml"), "--seed", "2"]).seed == 2
 
@@ -149,9 +151,7 @@ def as_format_1(tensors, values, unused):
     return old, {**values, "step": 2, "preconditioner_updates": count}
 
 
-@pytest.mark.parametrize(
-    "engine", ["amortized", "langevin-paper", "preconditioned", "variational"]
-)
+@pytest.mark.parametrize("engine", ["amortized", "langevin-paper", "preconditioned", "variational"])
 @pytest.mark.parametrize("unused", [0, 24])
 def test_every_engines_state_is_taken_up(
     engine, unused, make_config, dataset, train, through_files, assert_same_state
