@@ -9,6 +9,7 @@ import yaml
 
 from lpt.config import Config, changes, from_tree, merge, preset, presets, read_config, to_tree
 from lpt.config.command_line import Resume, parse, parse_config
+from lpt.config.presets import starting_point
 
 UMAZE = ["--env", "maze2d-umaze"]
 
@@ -224,3 +225,29 @@ def test_the_parser_refuses_what_cannot_be(flags, word, capsys):
     said = capsys.readouterr()
     assert stop.value.code == 2
     assert word in " ".join((said.out + said.err).split())
+
+
+def test_choices_are_checked_in_python_too():
+    for field in ("engine", "algorithm", "device"):
+        with pytest.raises(ValueError, match=f"{field} is 'zz', expected .* or "):
+            Config(task="toy", **{field: "zz"})
+
+
+def test_flags_without_their_value_and_contradictions_are_refused(odd, tmp_path):
+    for flag, what in (("--resume", "a run's folder"), ("--config", "a YAML file")):
+        for arguments in ([flag], [flag, "--seed", "1"]):
+            with pytest.raises(ValueError, match=f"{flag} has no value: give {what}"):
+                parse(arguments)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(to_tree(odd)))
+    with pytest.raises(ValueError, match="leave out one of them"):
+        parse(["--config", str(path), "--env", "maze2d-large"])
+    with pytest.raises(FileNotFoundError, match="a folder"):
+        parse(["--config", str(tmp_path)])
+
+
+def test_a_task_of_ones_own_begins_with_plain_settings_where_its_data_are_given():
+    assert starting_point("mine", has_source=True) == Config(task="mine")
+    assert starting_point("maze2d-umaze", has_source=True) == preset("maze2d-umaze")
+    with pytest.raises(ValueError, match="a task of your own needs its data"):
+        starting_point("mine", has_source=False)

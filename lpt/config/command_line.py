@@ -10,7 +10,7 @@ from pathlib import Path
 import tyro
 
 from lpt.config.groups import Device
-from lpt.config.presets import preset, presets
+from lpt.config.presets import presets, starting_point
 from lpt.config.settings import Config
 from lpt.config.tree import ENGINES_OF_0_1, read_config
 
@@ -50,7 +50,7 @@ def parse(arguments: Sequence[str]) -> Config | Resume:
         SystemExit: for `--help`, unknown flags and values of a wrong type (usage is printed).
     """
     arguments = _with_present_names(arguments)
-    if _value(arguments, "--resume") is not None:
+    if _is_given(arguments, "--resume", "a run's folder, as in --resume runs/mine"):
         return _parse_resume(arguments)
     return parse_config(arguments)
 
@@ -58,17 +58,22 @@ def parse(arguments: Sequence[str]) -> Config | Resume:
 def parse_config(arguments: Sequence[str]) -> Config:
     """Return the configuration of a command line that starts a run; raises as `parse`."""
     arguments = _with_present_names(arguments)
+    _is_given(arguments, "--config", "a YAML file, as in --config runs/mine/config.yaml")
     stored = _value(arguments, "--config")
     arguments = _without(arguments, "--config")
     description = DESCRIPTION.format(tasks=", ".join(sorted(presets())))
     task = _value(arguments, *_TASK)
     if stored is not None:
         default = read_config(stored)
+        if task not in (None, default.task):
+            raise ValueError(
+                f"--env {task} beside --config {stored}, whose settings are those of "
+                f"{default.task}: leave out one of them"
+            )
     elif task is None:  # --help, or the parser's word that it is missing
         return tyro.cli(Config, args=arguments, description=description, prog="lpt-train")
     else:
-        own = task not in presets() and _value(arguments, "--source") is not None
-        default = Config(task=task) if own else preset(task)
+        default = starting_point(task, _value(arguments, "--source") is not None)
     return tyro.cli(
         Config, args=arguments, default=default, description=description, prog="lpt-train"
     )
@@ -106,6 +111,15 @@ def _with_present_names(arguments: Sequence[str]) -> list[str]:
             argument = "amortized"
         result.append("--engine=amortized" if argument == "--engine=amortised" else argument)
     return result
+
+
+def _is_given(arguments: Sequence[str], flag: str, what: str) -> bool:
+    """Return whether a flag is given; raises ValueError if it has no value."""
+    given = any(argument.partition("=")[0] == flag for argument in arguments)
+    value = _value(arguments, flag)
+    if given and (not value or value.startswith("--")):
+        raise ValueError(f"{flag} has no value: give {what}")
+    return given
 
 
 def _value(arguments: Sequence[str], *flags: str) -> str | None:

@@ -89,7 +89,7 @@ class SamplerConfig:
                 f"segments={self.segments}, segment_steps={self.segment_steps}; expected at least "
                 "1, 0 and 1 (segments=0 reads whole trajectories)"
             )
-        _check_choice("sampler.draw", self.draw, ("length", "uniform"))
+        check_choice("sampler.draw", self.draw, ("length", "uniform"))
         if not 0 <= self.label_tilt <= LARGEST_TILT:
             raise ValueError(
                 f"sampler.label_tilt={self.label_tilt} must be finite, from 0 to {LARGEST_TILT:g}"
@@ -149,7 +149,7 @@ class ModelConfig:
         for name in ("remembered_plans", "frequencies"):
             if getattr(self, name) < 0:
                 raise ValueError(f"model.{name}={getattr(self, name)} must be 0 or more")
-        _check_choice("model.inputs", self.inputs, ("states", "states-and-actions"))
+        check_choice("model.inputs", self.inputs, ("states", "states-and-actions"))
         self._check_frequency_dims()
 
     def _check_frequency_dims(self) -> None:
@@ -358,6 +358,9 @@ def _check_positive(group: str, config: object, names: tuple[str, ...]) -> None:
             raise ValueError(f"{group}.{name}={getattr(config, name)} must be positive, finite")
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError if the value is none of the choices."""
     if value not in choices:
-        raise ValueError(f"{name} is {value!r}, expected {' or '.join(choices)}")
+        raise ValueError(
+            f"{name} is {value!r}, expected {', '.join(choices[:-1])} or {choices[-1]}"
+        )

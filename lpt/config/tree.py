@@ -61,7 +61,8 @@ def read_config(path: Path | str) -> Config:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file: give the config.yaml of a run's folder")
+        what = "a folder" if path.is_dir() else "no such file"
+        raise FileNotFoundError(f"{path}: {what}: give the config.yaml of a run's folder")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -76,6 +77,8 @@ def upgrade(tree: Mapping[str, Any]) -> dict[str, Any]:
     new = {RENAMED.get(key, key): value for key, value in tree.items() if key != "resume"}
     if "inference" in tree:
         new["engine"] = ENGINES_OF_0_1.get(tree["inference"], tree["inference"])
+    elif tree.get("engine") == "amortised":
+        new["engine"] = "amortized"
     if isinstance(new.get("sampler"), dict):
         new["sampler"] = {k: v for k, v in new["sampler"].items() if k != "spread"}
     return new
