@@ -11,6 +11,9 @@ VENV ?= .venv
 ENV = maze2d-umaze
 SEED =
 UPDATES =
+ifdef STEPS
+$(error STEPS is UPDATES now: make train UPDATES=$(STEPS))
+endif
 OUT =
 ARGS =
 TESTS =

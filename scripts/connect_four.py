@@ -25,7 +25,7 @@ from lpt.checkpoint.files import latest_checkpoint, load_policy_files, load_trai
 from lpt.data import load
 from lpt.evaluation.policy import LPTPolicy
 from lpt.evaluation.rollout import Evaluation, evaluate
-from lpt.inference.engines import Amortized
+from lpt.inference.engines import LangevinEngine
 from lpt.inference.proposal import overview
 from lpt.inference.variational import gaussian_kl
 from lpt.machine.files import write_json
@@ -202,14 +202,14 @@ def _plans_of_games(trainer: Trainer, index: np.ndarray) -> tuple[np.ndarray, np
     """Raw returns `[n]` that posterior plans of games `[n]` predict, and the plans' nats."""
     data, model = trainer.dataset, trainer.model  # not averaged, as the proposal is not
     engine = trainer.inference.engine
-    if not isinstance(engine, Amortized):
+    if not isinstance(engine, LangevinEngine) or engine.proposal is None:
         raise ValueError("luck reads the proposal's plans: give runs of the amortized engine")
     assert isinstance(model, LatentPlanTransformer)
     generator = torch.Generator().manual_seed(0)
     returns = torch.from_numpy(data.returns[index] - data.return_mean).float() / data.return_std
     glance = overview(data, index, trainer.config.proposal, generator)
     with torch.no_grad():
-        mean, std = engine.proposal(glance, returns)
+        mean, std = engine.proposal.network(glance, returns)
         z0 = mean + std * torch.randn(mean.shape, generator=generator)
         predicted = model.predicted_return(model.plan_from_noise(z0)).numpy()
         nats = gaussian_kl(mean, std).numpy()

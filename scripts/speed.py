@@ -46,7 +46,7 @@ from lpt.training.trainer import Trainer
 CPU = torch.device("cpu")
 PAPER = """
 --model.layers 3 --model.heads 1 --model.width 128 --model.context 32 --model.plan-tokens 4
---model.prior-width 16 --engine langevin --posterior.steps 3
+--model.prior-width 16 --engine langevin-paper --posterior.steps 3
 --sampler.segments 0 --sampler.batch-trajectories 8
 """.split()
 """The paper's Hopper: 64 tokens (32 steps) of context, U-Net prior, three Langevin steps, whole

@@ -127,7 +127,7 @@ def make_policy_model() -> Callable[..., LatentPlanTransformer]:
 
 @pytest.fixture(scope="session")
 def make_policy() -> Callable[..., LPTPolicy]:
-    """`make_policy(discrete=False, dropout=0.0, **options)`: a policy of such a model."""
+    """`make_policy(discrete=False, dropout=0.0, model={}, **options)`: its policy."""
     return policies.make_policy
 
 

@@ -35,7 +35,7 @@ def assert_resume_is_exact(config, data):
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "engine"), [("lpt", "amortized"), ("lpt", "langevin"), ("bc", "amortized")]
+    ("algorithm", "engine"), [("lpt", "amortized"), ("lpt", "langevin-paper"), ("bc", "amortized")]
 )
 def test_bfloat16_agrees_with_float32(make_config, dataset, algorithm, engine):
     """Loss to half a percent, gradient to a few degrees; all that is kept is float32."""

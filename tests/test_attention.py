@@ -69,6 +69,23 @@ def test_a_narrow_band_is_the_same_by_neighbors_and_by_blocks(window, monkeypatc
     torch.testing.assert_close(by_neighbors, attention(x), rtol=0, atol=1e-6)
 
 
+def test_a_window_of_one_is_what_the_whole_projection_gives():
+    torch.manual_seed(0)
+    attention = BandedSelfAttention(8, 2, window=1)
+    x = torch.randn(3, 21, 8)
+    q, k, v = attention._project(x)
+    y = full_attention(q, k, v, 1)
+    want = attention.out(y.transpose(1, 2).reshape(x.shape))
+    torch.testing.assert_close(attention(x), want, rtol=0, atol=1e-6)
+    gradients = []
+    for out in (attention(x), want):
+        attention.zero_grad()
+        out.square().sum().backward(retain_graph=True)
+        gradients.append([p.grad.clone() for p in attention.parameters()])
+    for got, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("window", [5, 64])
 def test_no_score_matrix_grows_with_the_square_of_time(window, monkeypatch):
     scores = []
@@ -211,9 +228,10 @@ def test_segments_with_burn_in_equal_the_whole_trajectory(make_model, dataset):
     assert compared > 500
 
 
-def test_attention_layer_step_equals_its_forward_past_its_window():
+@pytest.mark.parametrize("window", [1, 4])
+def test_attention_layer_step_equals_its_forward_past_its_window(window):
     torch.manual_seed(0)
-    layer = BandedSelfAttention(8, 2, window=4).eval()
+    layer = BandedSelfAttention(8, 2, window).eval()
     x = torch.randn(2, 30, 8)
     with torch.no_grad():
         whole, cache = layer(x), layer.cache(2)

@@ -82,7 +82,7 @@ def test_an_update_with_langevin_steps_is_counted(segments, make_config, dataset
     few, cpu, counts = Amounts(repeats=1, seconds=0), torch.device("cpu"), []
     for steps in (1, 4):
         config = make_config(
-            engine="langevin", posterior={"steps": steps}, sampler={"segments": segments}
+            engine="langevin-paper", posterior={"steps": steps}, sampler={"segments": segments}
         )
         run = SimpleNamespace(config=config, trainer=Trainer(config, dataset, cpu))
         counts.append(count_flops(run, 1.0, few)["per_update"])
@@ -180,7 +180,7 @@ def test_random_data_are_whole_trajectories():
 
 
 def test_measuring_the_split_leaves_the_trainer_as_it_was(make_config, dataset):
-    trainer = Trainer(make_config(engine="langevin"), dataset, torch.device("cpu"))
+    trainer = Trainer(make_config(engine="langevin-paper"), dataset, torch.device("cpu"))
     split_update(trainer, Amounts(repeats=1, seconds=0))
     assert "next" not in vars(trainer.sampler) and "infer" not in vars(trainer.inference)
     assert trainer.updates == 1

@@ -9,6 +9,7 @@ import yaml
 
 from lpt.config import Config, changes, from_tree, merge, preset, presets, read_config, to_tree
 from lpt.config.command_line import Resume, parse, parse_config
+from lpt.config.presets import starting_point
 
 UMAZE = ["--env", "maze2d-umaze"]
 
@@ -21,10 +22,18 @@ def odd() -> Config:
         base,
         out=Path("a folder/run"),
         label="wide-1.5",
-        training=replace(base.training, learning_rate=1e-7, evaluate_every=0),
+        training=replace(
+            base.training, learning_rate=1e-7, evaluate_every=0, observation_noise_raw=(0.04, 0.2)
+        ),
         evaluation=replace(base.evaluation, target=-1.5, sweep=(), deterministic=False),
-        dataset=replace(base.dataset, standardize_observations=False, horizon=30),
-        model=replace(base.model, prior_multipliers=(1, 3)),
+        dataset=replace(base.dataset, standardize_observations=False, horizon=30, rest=(0, 3)),
+        model=replace(
+            base.model,
+            prior_multipliers=(1, 3),
+            inputs="states",
+            frequencies=2,
+            frequency_dims=(0, 1),
+        ),
     )
 
 
@@ -140,6 +149,15 @@ def test_flags_beat_presets_wherever_they_stand():
     assert before.posterior == replace(preset("maze2d-umaze").posterior, prior_weight=0.01)
 
 
+def test_held_steps_and_tilted_draws_are_asked_for_by_flags():
+    flags = "--dataset.held-steps 40 --sampler.label-tilt 5 --sampler.counted-steps 240".split()
+    config = parse_config([*UMAZE, *flags])
+    assert config.dataset.held_steps == 40
+    assert config.dataset.rest == (2, 3)  # the velocities, by the preset
+    assert (config.sampler.label_tilt, config.sampler.counted_steps) == (5.0, 240)
+    assert parse_config([*UMAZE, "--dataset.rest", "1"]).dataset.rest == (1,)
+
+
 def test_task_is_env():
     config = parse(["--env", "maze2d-umaze"])
     assert config == preset("maze2d-umaze")
@@ -171,6 +189,8 @@ def test_flags_of_version_0_1_mean_the_same_and_say_so(capsys):
         for flag, name in (("data", "source"), ("inference", "engine"), ("steps", "updates")):
             assert sum(f"--{flag} is --{name} now" in line for line in said) == 1, said
         assert all("version 0.3" in line for line in said)
+    for old in (["--inference", "langevin"], ["--inference=langevin"]):  # it was the paper's
+        assert parse([*UMAZE, *old]).engine == "langevin-paper"
 
 
 def test_a_stored_configuration_is_run_again_and_flags_go_on_top(odd, tmp_path):
@@ -205,3 +225,29 @@ def test_the_parser_refuses_what_cannot_be(flags, word, capsys):
     said = capsys.readouterr()
     assert stop.value.code == 2
     assert word in " ".join((said.out + said.err).split())
+
+
+def test_choices_are_checked_in_python_too():
+    for field in ("engine", "algorithm", "device"):
+        with pytest.raises(ValueError, match=f"{field} is 'zz', expected .* or "):
+            Config(task="toy", **{field: "zz"})
+
+
+def test_flags_without_their_value_and_contradictions_are_refused(odd, tmp_path):
+    for flag, what in (("--resume", "a run's folder"), ("--config", "a YAML file")):
+        for arguments in ([flag], [flag, "--seed", "1"]):
+            with pytest.raises(ValueError, match=f"{flag} has no value: give {what}"):
+                parse(arguments)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(to_tree(odd)))
+    with pytest.raises(ValueError, match="leave out one of them"):
+        parse(["--config", str(path), "--env", "maze2d-large"])
+    with pytest.raises(FileNotFoundError, match="a folder"):
+        parse(["--config", str(tmp_path)])
+
+
+def test_a_task_of_ones_own_begins_with_plain_settings_where_its_data_are_given():
+    assert starting_point("mine", has_source=True) == Config(task="mine")
+    assert starting_point("maze2d-umaze", has_source=True) == preset("maze2d-umaze")
+    with pytest.raises(ValueError, match="a task of your own needs its data"):
+        starting_point("mine", has_source=False)

@@ -24,11 +24,12 @@ KINDS = {
     "amortized": ["--model.remembered-plans", "24"],
     "amortized, corrected": ["--posterior.steps", "2", "--proposal.view", "end"],
     "langevin": ["--engine", "langevin"],
+    "langevin-paper": ["--engine", "langevin-paper"],
     "preconditioned": ["--engine", "preconditioned"],
     "variational": ["--engine", "variational"],
     "whole, noisy": ["--sampler.segments", "0", "--training.observation-noise", "0.1"],
     "history": "--training.history-dropout 0.5 --training.history-dropout-updates 9".split(),
-    "two trajectories": ["--engine", "langevin", "--sampler.batch-trajectories", "2"],
+    "two trajectories": ["--engine", "langevin-paper", "--sampler.batch-trajectories", "2"],
 }
 SAVING = ["--training.checkpoint-minutes", "0.002", "--evaluation.episodes", "1"]
 
@@ -118,7 +119,7 @@ def test_processes_with_different_data_are_told_before_they_learn(
 def test_chains_are_gathered_and_shared_out_anew(forks, umaze, flags, tmp_path):
     """Two processes are stopped; one goes on with all their chains, each visited as often."""
     run = tmp_path / "run"
-    asked = [*flags(umaze, run, 100_000), *SAVING, "--engine", "langevin"]
+    asked = [*flags(umaze, run, 100_000), *SAVING, "--engine", "langevin-paper"]
     pair = start_two(forks, "lpt.cli.train", *asked)
     pair[0].until(lambda: list_checkpoints(run))
     for fork in pair:

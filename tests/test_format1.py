@@ -39,7 +39,7 @@ def test_its_metadata_are_those_of_today():
     metadata = LPTPolicy.load(RUN).metadata
     config = metadata.config
     assert isinstance(config, Config)
-    assert (config.engine, config.task, config.updates) == ("langevin", "maze2d-umaze", 6)
+    assert (config.engine, config.task, config.updates) == ("langevin-paper", "maze2d-umaze", 6)
     assert (config.source, config.out, config.model.width) == ("umaze.npz", Path("stopped"), 8)
     assert metadata.updates == 5 and metadata.versions["lpt-toolkit"] == "0.1.0"
     assert metadata.return_quantiles.q90 == 203.0 and metadata.return_quantiles.maximum == 300.0
@@ -66,6 +66,10 @@ def test_its_configuration_is_read_and_run_again():
     assert set(changes(kept, to_tree(config))) == {
         *("task", "source", "engine", "updates"),  # renamed
         "sampler.spread",  # gone
+        *("dataset.held_steps", "dataset.rest"),  # new, as the next
+        *("sampler.label_tilt", "sampler.counted_steps"),
+        *("model.inputs", "model.frequencies", "model.frequency_dims"),
+        "training.observation_noise_raw",
     }
     assert parse(["--config", str(RUN / "config.yaml"), "--seed", "2"]).seed == 2
 
@@ -147,7 +151,7 @@ def as_format_1(tensors, values, unused):
     return old, {**values, "step": 2, "preconditioner_updates": count}
 
 
-@pytest.mark.parametrize("engine", ["amortized", "langevin", "preconditioned", "variational"])
+@pytest.mark.parametrize("engine", ["amortized", "langevin-paper", "preconditioned", "variational"])
 @pytest.mark.parametrize("unused", [0, 24])
 def test_every_engines_state_is_taken_up(
     engine, unused, make_config, dataset, train, through_files, assert_same_state

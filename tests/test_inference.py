@@ -16,6 +16,7 @@ from lpt.inference.samplers import (
     adjusted_langevin,
     energy_and_gradient,
     langevin,
+    metropolis_langevin,
     preconditioned_langevin,
 )
 from lpt.inference.variational import fit_gaussian, gaussian_kl
@@ -144,6 +145,16 @@ def test_adjusted_langevin_corrects_a_step_that_biases_the_unadjusted():
     biased = langevin(CORRELATED.energy, start, 300, 0.6, seeded())
     with pytest.raises(AssertionError):
         assert_moments(biased.z0, CORRELATED.mean, CORRELATED.covariance)
+
+
+@BOTH
+@pytest.mark.parametrize("factors", [[1.0, 1.0, 1.0, 1.0], [0.6, 1.6, 1.0, 0.8]])
+def test_metropolis_langevin_is_exact_in_any_metric(model, factors):
+    """A metric of the posterior's own deviations, and one that is wrong by up to 1.6."""
+    std = (model.precision.diagonal() ** -0.5 * torch.tensor(factors)).view(1, *SHAPE)
+    chain = metropolis_langevin(model.energy, prior_draws(), 400, 0.7, seeded(), std)
+    assert_moments(chain.z0, model.mean, model.covariance)
+    assert 0.3 < chain.acceptance < 1 and chain.step_size == 0.7
 
 
 def test_adjusted_langevin_survives_an_energy_that_overflows():

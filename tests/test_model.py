@@ -164,6 +164,11 @@ def test_segments_estimate_log_actions_and_its_gradient_without_bias(make_model,
         ({"heads": 8}, "even multiple"),
         ({"context": 0}, "model.context=0"),
         ({"return_std": 0.0}, "model.return_std"),
+        ({"inputs": "actions"}, "model.inputs is 'actions'"),
+        ({"frequencies": -1}, "model.frequencies=-1"),
+        ({"frequency_dims": (0,)}, r"frequency_dims=\[0\] needs model.frequencies"),
+        ({"frequencies": 2, "frequency_dims": (1, 1)}, "different coordinates"),
+        ({"frequencies": 2, "frequency_dims": (-1,)}, "counted from 0"),
     ],
 )
 def test_impossible_sizes_are_refused(changes, message):
@@ -176,6 +181,42 @@ def test_likelihood_must_fit_the_actions(likelihood, discrete):
     spaces = Spaces(observation_dim=3, action_dim=2, discrete=discrete)
     with pytest.raises(ValueError, match="does not fit"):
         LatentPlanTransformer(ModelConfig(likelihood=likelihood), spaces)
+
+
+def test_frequency_dims_must_fit_the_observations():
+    spaces = Spaces(observation_dim=3, action_dim=2, discrete=False)
+    with pytest.raises(ValueError, match="have 3 coordinates, 0 to 2"):
+        LatentPlanTransformer(ModelConfig(frequencies=1, frequency_dims=(0, 3)), spaces)
+
+
+def test_states_alone_have_no_layer_for_actions_and_actions_do_not_matter(make_model):
+    model = make_model(inputs="states")
+    names = make_model().state_dict().keys() - model.state_dict().keys()
+    assert names == {"generator.previous_action.weight"}
+    z, observations = noise(2, 2, 8), noise(2, 1, 9, 3)
+    one, two = (model.generator(z, observations, noise(2, 1, 9, 2, seed=s)) for s in (1, 2))
+    assert torch.equal(one, two)
+
+
+def test_frequencies_add_columns_and_nothing_else(make_model):
+    """Of sine and cosine, for each chosen coordinate at wavelengths of 4, 2 and 1 deviations."""
+    plain = make_model().state_dict()
+    model = make_model(frequencies=3, frequency_dims=(2, 0))
+    state = model.state_dict()
+    assert state.keys() == plain.keys()
+    different = {name for name in state if state[name].shape != plain[name].shape}
+    assert different == {"generator.state.weight"}
+    layer, x = model.generator.state, noise(5, 3)
+    assert layer.weight.shape == (8, 3 + 2 * 2 * 3)
+    angles = torch.stack([x[:, i] * 2 * math.pi / wave for i in (2, 0) for wave in (4, 2, 1)], 1)
+    seen = torch.cat((x, angles.sin(), angles.cos()), 1)
+    torch.testing.assert_close(layer(x), torch.nn.functional.linear(seen, layer.weight, layer.bias))
+
+
+def test_frequencies_of_all_coordinates_are_the_default(make_model):
+    one, two = (make_model(frequencies=2, frequency_dims=dims) for dims in ((), (0, 1, 2)))
+    x = noise(5, 3)
+    assert torch.equal(one.generator.state(x), two.generator.state(x))
 
 
 def test_prior_width_must_fit_the_norm():

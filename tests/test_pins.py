@@ -36,6 +36,7 @@ KINDS = {
     "amortized": [],
     "amortized, corrected": ["--posterior.steps", "2", "--proposal.view", "whole"],
     "langevin": ["--engine", "langevin"],
+    "langevin-paper": ["--engine", "langevin-paper"],
     "preconditioned": ["--engine", "preconditioned", "--posterior.steps", "3"],
     "variational": ["--engine", "variational", "--posterior.steps", "3"],
     "planned by langevin": ["--planning.method", "langevin"],

@@ -40,10 +40,23 @@ def roll(policy, observations, z, deterministic=True, starts=None):
     return np.stack(actions, axis=1)
 
 
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {},
+        {"inputs": "states"},
+        {"inputs": "states", "context": 1},
+        {"frequencies": 3},
+        {"inputs": "states", "frequencies": 2, "frequency_dims": (0, 3)},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("discrete", [False, True])
 @pytest.mark.parametrize("deterministic", [False, True])
-def test_predict_with_cache_equals_the_whole_trajectory(discrete, deterministic, make_policy):
-    policy = make_policy(discrete)
+def test_predict_with_cache_equals_the_whole_trajectory(
+    discrete, deterministic, inputs, make_policy
+):
+    policy = make_policy(discrete, model=inputs)
     observations = np.random.default_rng(0).normal(size=(3, STEPS, 4)).astype(np.float32)
     plan = policy.plan(n=3)
     actions = roll(policy, observations, plan.z, deterministic)
@@ -83,6 +96,14 @@ def test_history_of_actions_is_not_shifted(discrete, make_policy):
             fresh = policy._cache(s.cache, None)
             heads.append(model.generator.step(fresh, torch.zeros(1, 4), s.previous_action))
     assert not torch.allclose(*heads)
+
+
+def test_a_model_of_states_forgets_its_actions(make_policy):
+    policy = make_policy(model={"inputs": "states"})
+    _, state = policy.predict(np.zeros((2, 4)))
+    other = dataclasses.replace(state, previous_action=state.previous_action + 1)
+    actions = [policy.predict(np.ones((2, 4)), s)[0] for s in (state, other)]
+    assert np.array_equal(*actions)
 
 
 def test_state_is_a_value(make_policy):
@@ -262,13 +283,16 @@ def test_wrong_targets_and_devices_are_refused(make_policy):
             make_policy(device="cuda")
 
 
-def test_load_gives_the_policy_that_was_saved(tmp_path, make_metadata, make_policy_model):
-    model = make_policy_model()
+@pytest.mark.parametrize(
+    "inputs", [{}, {"inputs": "states", "frequencies": 2, "frequency_dims": (0, 1)}], ids=str
+)
+def test_load_gives_the_policy_that_was_saved(tmp_path, make_metadata, make_policy_model, inputs):
+    model = make_policy_model(**inputs)
     config = {"planning": {"steps": 3, "weight": 4.0}, "evaluation": {"target": None}}
     config["model"] = dataclasses.asdict(model.config)
     metadata = make_metadata(config=config)
     save_checkpoint(tmp_path, 10, model.state_dict(), metadata, {}, {})
-    save_policy(tmp_path / "best", make_policy_model(seed=1).state_dict(), metadata)
+    save_policy(tmp_path / "best", make_policy_model(seed=1, **inputs).state_dict(), metadata)
     saved = LPTPolicy(model, metadata)
     loaded = LPTPolicy.load(tmp_path)
     assert loaded.planning == PlanningConfig(steps=3, weight=4.0)

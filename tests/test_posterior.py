@@ -1,4 +1,4 @@
-"""The four engines, on a linear-Gaussian model with a known posterior.
+"""The posterior engines, on a linear-Gaussian model with a known posterior.
 
 Trajectory `i` has the observation `x_i`, kept in its overview for the proposal; the energy is
 `-log p(z0) - log Normal(x | A z0, s^2) / b` with the prior's weight `b`, so the posterior has
@@ -6,17 +6,23 @@ precision `P = I + A'A / (b s^2)` and mean `P^-1 A'x / (b s^2)`.
 """
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from lpt.algorithms.latent_plan import ENGINES
+from lpt.algorithms.latent_plan import ENGINES, LANGEVIN
 from lpt.config import PosteriorConfig, ProposalConfig, from_tree
 from lpt.inference.chains import Chains
-from lpt.inference.engines import Amortized, Evidence, Langevin, Preconditioned, Variational
+from lpt.inference.engines import (
+    Evidence,
+    LangevinEngine,
+    LangevinSettings,
+    ProposalNetwork,
+    Variational,
+)
 from lpt.inference.proposal import Proposal
 from lpt.inference.variational import gaussian_kl
-from lpt.machine.processes import Ranks
 from lpt.model import Spaces
 
 SHAPE = (2, 2)
@@ -47,16 +53,18 @@ def make_engine(name, chains=8, **settings):
     config = PosteriorConfig(**settings)
     if name == "variational":
         return Variational(config, SHAPE)
-    if name == "amortized":
+    settings, proposal, kept = LangevinSettings.of(LANGEVIN[name], config), None, None
+    if settings.proposes:
         torch.manual_seed(0)
-        proposal = Proposal(
+        network = Proposal(
             ProposalConfig(steps=2, width=32, layers=1, heads=2),
             Spaces(observation_dim=3, action_dim=1, discrete=False),
             SHAPE,
         )
-        return Amortized(config, proposal, overview=None)  # `sample` gives the batch's
-    kind = {"langevin": Langevin, "preconditioned": Preconditioned}[name]
-    return kind(config, Chains(chains, SHAPE, torch.Generator().manual_seed(1)), Ranks())
+        proposal = ProposalNetwork(network, None, network.forward)  # `sample` gives the overview
+    if settings.start == "chains":
+        kept = Chains(chains, SHAPE, torch.Generator().manual_seed(1))
+    return LangevinEngine(settings, SHAPE, chains=kept, proposal=proposal)
 
 
 def overview_of(x):
@@ -66,8 +74,8 @@ def overview_of(x):
 
 def sample(engine, matrix, x, generator, weight=1.0, index=None):
     index = torch.arange(len(x)) if index is None else index
-    if isinstance(engine, Amortized):
-        engine.overview = lambda asked: overview_of(x)[asked]
+    if getattr(engine, "proposal", None) is not None:
+        engine.proposal = replace(engine.proposal, overview=lambda asked: overview_of(x)[asked])
     evidence = Evidence(make_energy(matrix, x, weight), index, torch.zeros(len(x)), weight)
     return engine.infer(evidence, generator)
 
@@ -78,7 +86,7 @@ def moments(z0):
 
 
 @BOTH
-@pytest.mark.parametrize(("name", "step_size"), [("langevin", 0.15), ("preconditioned", 0.2)])
+@pytest.mark.parametrize(("name", "step_size"), [("langevin-paper", 0.15), ("preconditioned", 0.2)])
 def test_persistent_chains_recover_mean_and_covariance(name, step_size, matrix):
     """3000 chains, 100 visits of 5 steps. Tolerance 5 standard errors (0.09) plus 3 % of bias."""
     engine = make_engine(name, 3000, steps=5, step_size=step_size)
@@ -134,6 +142,12 @@ def train_proposal(engine, matrix, updates, weight=1.0):
         schedule.step()
 
 
+def with_steps(engine, steps, size, **settings):
+    """The same proposal with other Langevin steps after it."""
+    settings = replace(engine.settings, steps=steps, step_size=size, **settings)
+    return LangevinEngine(settings, SHAPE, proposal=engine.proposal)
+
+
 @pytest.fixture(scope="module")
 def learned():
     """An amortized engine that has learned the correlated model, with no Langevin steps."""
@@ -146,7 +160,7 @@ def check_proposal(engine, matrix, weight=1.0):
     x = draw_data(matrix, 500, torch.Generator().manual_seed(3))
     mean, _, precision = exact(matrix, x, weight)
     with torch.no_grad():
-        got_mean, got_std = engine.proposal(overview_of(x), torch.zeros(500))
+        got_mean, got_std = engine.proposal.network(overview_of(x), torch.zeros(500))
     want = precision.diagonal() ** -0.5
     error = (got_mean.flatten(1) - mean).square().mean(0).sqrt()
     assert (error < 0.15 * want).all(), error / want
@@ -182,9 +196,7 @@ def test_langevin_steps_from_the_proposal_correct_its_covariance(learned):
     torch.testing.assert_close(
         moments(raw.z0)[1], torch.diag(1 / precision.diagonal()), rtol=0.15, atol=0.05
     )
-    learned.steps, learned.step_size = 60, 0.2
-    corrected = sample(learned, CORRELATED, x, generator)
-    learned.steps = 0
+    corrected = sample(with_steps(learned, 60, 0.2), CORRELATED, x, generator)
     got_mean, got_covariance = moments(corrected.z0)
     deviations = covariance.diagonal() ** 0.5
     assert ((got_mean - mean).abs() < (5 / 4000**0.5 + 0.02) * deviations).all()
@@ -201,7 +213,9 @@ def test_proposal_gradient_is_that_of_the_evidence_bound(steps, weight):
     x = draw_data(CORRELATED, 64, torch.Generator().manual_seed(5))
 
     def gradients(loss, engine):
-        return torch.cat([g.flatten() for g in torch.autograd.grad(loss, engine.parameters())])
+        return torch.cat(
+            [g.flatten() for g in torch.autograd.grad(loss, list(engine.parameters()))]
+        )
 
     engine = make_engine("amortized", steps=steps)
     result = sample(engine, CORRELATED, x, torch.Generator().manual_seed(6), weight)
@@ -213,7 +227,7 @@ def test_proposal_gradient_is_that_of_the_evidence_bound(steps, weight):
         assert not result.z0.requires_grad
     got = gradients(loss, engine)
 
-    mean, std = engine.proposal(overview_of(x), torch.zeros(64))
+    mean, std = engine.proposal.network(overview_of(x), torch.zeros(64))
     z0 = mean + std * torch.randn(mean.shape, generator=torch.Generator().manual_seed(6))
     if steps == 0:
         error = (x - z0.flatten(1) @ CORRELATED.T) / NOISE
@@ -224,7 +238,7 @@ def test_proposal_gradient_is_that_of_the_evidence_bound(steps, weight):
     torch.testing.assert_close(got, gradients(bound.mean(), engine), rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["langevin", "preconditioned"])
+@pytest.mark.parametrize("name", ["langevin-paper", "preconditioned"])
 def test_a_visit_moves_only_its_own_trajectories_and_continues_from_the_last(name):
     engine = make_engine(name, 8, steps=2, step_size=1e-4)
     before = engine.chains.states.clone()
@@ -274,12 +288,10 @@ def test_prior_weight_rises_from_its_start_to_its_full_value():
 
 
 def test_unknown_engine_and_missing_steps_are_refused():
-    with pytest.raises(ValueError, match=r"'hmc'.*amortized.*langevin"):
+    with pytest.raises(ValueError, match=r"'hmc'.*langevin.*amortized"):
         from_tree({"task": "toy", "engine": "hmc"})
-    for name in ("langevin", "preconditioned", "variational"):
-        with pytest.raises(
-            ValueError, match=rf"posterior\.steps=0: engine {name} needs at least 1"
-        ):
+    for name in ("langevin-paper", "preconditioned", "variational"):
+        with pytest.raises(ValueError, match=r"posterior\.steps=0: .* at least 1"):
             make_engine(name, steps=0)
     with pytest.raises(ValueError, match=r"posterior\.steps=-1"):
         make_engine("amortized", steps=-1)
@@ -290,3 +302,38 @@ def test_unknown_engine_and_missing_steps_are_refused():
 def test_weights_that_are_none_are_refused(name, value):
     with pytest.raises(ValueError, match=rf"posterior\.{name}=.* must be positive, finite"):
         PosteriorConfig(**{name: value})
+
+
+def test_corrected_steps_in_the_proposals_metric_have_the_exact_posterior(learned):
+    """4000 chains from q at one x, 60 steps: no bias, whatever the step size was at first."""
+    x = X.expand(4000, -1)
+    mean, covariance, _ = exact(CORRELATED, X)
+    for first in (0.3, 1.5):
+        engine = with_steps(learned, 3, first, metric="proposal", corrected=True)
+        generator = torch.Generator().manual_seed(4)
+        for _ in range(40):  # visits, in which the step size adapts
+            result = sample(engine, CORRELATED, x, generator)
+        assert 0.5 < result.diagnostics["chain/acceptance"] < 0.85
+        settled = with_steps(learned, 60, engine.step_size, metric="proposal", corrected=True)
+        result = sample(settled, CORRELATED, x, generator)
+        got_mean, got_covariance = moments(result.z0)
+        deviations = covariance.diagonal() ** 0.5
+        assert ((got_mean - mean).abs() < 5 / 4000**0.5 * deviations).all()
+        scale = deviations[:, None] * deviations[None, :]
+        assert ((got_covariance - covariance).abs() < 0.11 * scale).all()
+
+
+def test_the_step_size_is_saved_with_the_engine(learned):
+    engine = with_steps(learned, 2, 0.3, metric="proposal", corrected=True)
+    sample(engine, CORRELATED, X.expand(8, -1), torch.Generator().manual_seed(0))
+    assert engine.step_size != 0.3
+    other = with_steps(learned, 2, 0.3, metric="proposal", corrected=True)
+    other.load_state_dict(engine.state_dict())
+    assert other.step_size == engine.step_size
+
+
+def test_parts_that_do_not_go_together_are_refused():
+    with pytest.raises(ValueError, match=r"posterior\.corrected needs a metric"):
+        make_engine("preconditioned", corrected=True)
+    with pytest.raises(ValueError, match="does not go with"):
+        LangevinEngine(LANGEVIN["langevin"], SHAPE)

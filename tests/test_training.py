@@ -1,11 +1,14 @@
 """Training resumes bit for bit, follows its seed, and learns plans that say something."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from lpt.algorithms import find_algorithm
 from lpt.algorithms.latent_plan import ENGINES
-from lpt.config import SamplerConfig, TrainingConfig
+from lpt.config import DatasetConfig, SamplerConfig, TrainingConfig
 from lpt.data import TrajectorySampler
 from lpt.training.history import split_history
 from lpt.training.trainer import Trainer, spaces_of
@@ -34,7 +37,7 @@ def test_resume_equals_uninterrupted_bit_for_bit(
     assert_resume_is_exact(make_config(engine=engine, posterior={"steps": 2}), dataset)
 
 
-@pytest.mark.parametrize("engine", ["amortized", "langevin"])
+@pytest.mark.parametrize("engine", ["amortized", "langevin", "langevin-paper"])
 def test_resume_is_exact_with_dropout(make_config, dataset, assert_resume_is_exact, engine):
     assert_resume_is_exact(make_config(engine=engine, model={"dropout": 0.3}), dataset)
 
@@ -45,6 +48,52 @@ def test_resume_is_exact_with_noisy_observations_and_views_of_the_end(
     noisy = {"observation_noise": 0.1}
     config = make_config(training=noisy, proposal={"view": "end", "reads_return": False})
     assert_resume_is_exact(config, dataset)
+
+
+def test_resume_is_exact_with_states_alone_frequencies_and_raw_noise(
+    make_config, dataset, assert_resume_is_exact
+):
+    config = make_config(
+        model={"inputs": "states", "context": 1, "frequencies": 2, "frequency_dims": (0, 2)},
+        training={"observation_noise_raw": (0.1, 0.0, 0.3)},
+    )
+    assert_resume_is_exact(config, dataset)
+
+
+def test_raw_noise_is_divided_by_the_datas_deviations(make_config, dataset):
+    raw = tuple(0.1 * dataset.observation_std.astype(float))
+    same = [{"observation_noise": 0.1}, {"observation_noise_raw": raw}]
+    one, two = (Trainer(make_config(training=noise), dataset, CPU) for noise in same)
+    batches = [t._with_noise(t.sampler.next()) for t in (one, two)]
+    torch.testing.assert_close(*(batch.observations for batch in batches))
+    still = Trainer(make_config(training={"observation_noise_raw": (0.0, 0.5, 0.0)}), dataset, CPU)
+    batch = still.sampler.next()
+    noise = still._with_noise(batch).observations - batch.observations
+    assert not noise[..., [0, 2]].any()
+    assert noise[..., 1].std() * dataset.observation_std[1] == pytest.approx(0.5, rel=0.2)
+
+
+def test_raw_noise_leaves_what_an_algorithm_appends_alone(make_config, dataset):
+    noisy = {"observation_noise_raw": (0.5, 0.5, 0.5)}
+    config = make_config(algorithm="dt", training=noisy)
+    trainer = Trainer(config, find_algorithm("dt").training_data(dataset), CPU)
+    batch = trainer.sampler.next()
+    noise = trainer._with_noise(batch).observations - batch.observations
+    assert noise.shape[-1] == 4 and noise[..., :3].all() and not noise[..., 3].any()
+
+
+@pytest.mark.parametrize(
+    ("noise", "message"),
+    [
+        ({"observation_noise_raw": (0.1,), "observation_noise": 0.1}, "two units: give one"),
+        ({"observation_noise_raw": (0.1, -0.1)}, r"observation_noise_raw=\[0.1, -0.1\] must be 0"),
+        ({"observation_noise": -1.0}, r"observation_noise=-1.0 must be 0 or more"),
+        ({"observation_noise_raw": (0.1, 0.1)}, "has 2 entries, expected 3: one for each"),
+    ],
+)
+def test_impossible_noise_is_refused_before_training(make_config, dataset, noise, message):
+    with pytest.raises(ValueError, match=message):
+        Trainer(make_config(training=noise), dataset, CPU)
 
 
 def test_resume_is_exact_with_discrete_actions_and_whole_trajectories(
@@ -72,7 +121,7 @@ def test_two_runs_with_one_seed_are_identical_and_other_seeds_differ(
     for name in ("rng.noise", "rng.views", *([chains] * persistent)):
         assert not torch.equal(tensors[name], others[name])
     # Chains of engines that do not use them would be nine tenths of a checkpoint.
-    assert (chains in tensors) == persistent == (engine in ("langevin", "preconditioned"))
+    assert (chains in tensors) == persistent == (engine in ("langevin-paper", "preconditioned"))
     assert not persistent or len(tensors[chains]) == dataset.num_trajectories
     name = "model.generator.head.weight"
     assert not torch.allclose(tensors[name], others[name], atol=1e-3)
@@ -235,3 +284,23 @@ def test_history_dropout_needs_segments(make_config, dataset):
     config = make_config(sampler={"segments": 0}, training={"history_dropout": 0.5})
     with pytest.raises(ValueError, match=r"history_dropout=0.5 .*sampler.segments"):
         Trainer(config, dataset, CPU)
+
+
+def test_the_loss_is_in_nats_a_step_whatever_a_trajectory_counts(dataset, make_config):
+    """Held steps count as the others, and a trajectory of `counted_steps` as so many."""
+    assert Trainer(make_config(), dataset, CPU).scale == 1 / float(dataset.lengths.mean())
+    held = replace(dataset, config=DatasetConfig(returns="held", horizon=30, held_steps=5))
+    lengths = np.minimum(dataset.lengths + 5, 30)
+    assert Trainer(make_config(), held, CPU).scale == 1 / float(lengths.mean())
+    config = make_config(sampler={"counted_steps": 40})
+    assert Trainer(config, held, CPU).scale == 1 / 40
+
+
+def test_resume_is_exact_with_held_steps_and_tilted_draws(
+    make_config, dataset, assert_resume_is_exact
+):
+    held = replace(
+        dataset, config=DatasetConfig(returns="held", horizon=40, held_steps=5, rest=(1,))
+    )
+    sampler = {"label_tilt": 2.0, "counted_steps": 20, "draw": "uniform"}
+    assert_resume_is_exact(make_config(sampler=sampler), held)

@@ -18,7 +18,7 @@ from lpt.model.attention import BandedSelfAttention
 from lpt.training.trainer import Trainer
 
 CPU = torch.device("cpu")
-PERSISTENT = ["langevin", "preconditioned"]
+PERSISTENT = ["langevin-paper", "preconditioned"]
 
 
 def noise(*shape, seed=0):
@@ -298,7 +298,7 @@ def test_trap_11_statistics_come_from_the_data(make_config, dataset, engine):
             # A unit turned round (the -2) turns one column of each input layer round, no more.
             with torch.no_grad():
                 trainer.model.generator.state.weight[:, 2] *= -1
-                if engine == "amortized":
-                    trainer.inference.engine.proposal.embed.weight[:, 2] *= -1
+                if engine in ("amortized", "langevin"):
+                    trainer.inference.engine.proposal.network.embed.weight[:, 2] *= -1
         losses.append(float(trainer.update()["loss/total"]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)

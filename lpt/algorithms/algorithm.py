@@ -75,6 +75,10 @@ class Algorithm(Protocol):
     def observation_hint(self) -> str:
         """End the error about observations of a wrong size; empty where they are the data's."""
 
+    @property
+    def added_observations(self) -> int:
+        """Coordinates that its data append to the environment's observations."""
+
     def build(self, config: ModelConfig, spaces: Spaces) -> Model:
         """Return a new model; raises ValueError for a likelihood that does not fit the spaces."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import gymnasium
 import torch
 from torch import Tensor, nn
@@ -13,12 +11,12 @@ from lpt.config import ModelConfig, PlanningConfig, SamplerConfig
 from lpt.data import Batch, TrajectoryDataset
 from lpt.inference.chains import Chains
 from lpt.inference.engines import (
-    Amortized,
     Evidence,
-    Langevin,
+    LangevinEngine,
+    LangevinSettings,
     PosteriorEngine,
     PosteriorSample,
-    Preconditioned,
+    ProposalNetwork,
     Variational,
 )
 from lpt.inference.noise import Noise
@@ -35,6 +33,7 @@ class LatentPlan:
     infers_plans = True
     reads_return = True
     observation_hint = ""
+    added_observations = 0
 
     def build(self, config: ModelConfig, spaces: Spaces) -> LatentPlanTransformer:
         """Return a new model."""
@@ -50,7 +49,7 @@ class LatentPlan:
 
     def inference(self, context: LearningContext) -> Inference:
         """Return inference by the configured engine."""
-        return PlanInference(context.model, ENGINES[context.config.engine](context))
+        return PlanInference(context.model, build_engine(context))
 
     def plan(
         self,
@@ -98,37 +97,54 @@ class PlanInference:
         return list(self.engine.parameters())
 
 
-def _amortized(context: LearningContext) -> Amortized:
+LANGEVIN: dict[str, LangevinSettings] = {
+    "langevin": LangevinSettings(
+        start="proposal", metric="proposal", corrected=True, steps=2, step_size=0.3
+    ),
+    "langevin-paper": LangevinSettings(
+        start="chains", metric="identity", corrected=False, steps=3, step_size=0.3
+    ),
+    "preconditioned": LangevinSettings(
+        start="chains", metric="gradients", corrected=False, steps=8, step_size=0.3
+    ),
+    "amortized": LangevinSettings(
+        start="proposal", metric="identity", corrected=False, steps=0, step_size=0.1
+    ),
+}
+"""The named points of the Langevin engine; `posterior` changes any part of one."""
+ENGINES = (*LANGEVIN, "variational")
+"""What `--engine` takes."""
+
+
+def build_engine(context: LearningContext) -> PosteriorEngine:
+    """Return the configured engine.
+
+    Raises:
+        ValueError: for settings that do not go together.
+    """
+    config, plan_shape = context.config, context.model.plan_shape
+    if config.engine == "variational":
+        return Variational(config.posterior, plan_shape)
+    settings = LangevinSettings.of(LANGEVIN[config.engine], config.posterior)
+    return LangevinEngine(
+        settings,
+        plan_shape,
+        chains=_chains(context) if settings.start == "chains" else None,
+        proposal=_proposal(context) if settings.proposes else None,
+        ranks=context.ranks,
+    )
+
+
+def _proposal(context: LearningContext) -> ProposalNetwork:
     config, model, device = context.config, context.model, context.device
-    proposal = Proposal(config.proposal, model.spaces, model.plan_shape).to(device)
+    network = Proposal(config.proposal, model.spaces, model.plan_shape).to(device)
 
     def look(index: Tensor) -> Tensor:
         glance = overview(context.dataset, index.numpy(), config.proposal, context.views)
         return glance.to(device)
 
-    propose = in_precision(proposal.forward, config.training.precision, device)
-    return Amortized(config.posterior, proposal, look, propose)
-
-
-def _langevin(context: LearningContext) -> Langevin:
-    return Langevin(context.config.posterior, _chains(context), context.ranks)
-
-
-def _preconditioned(context: LearningContext) -> Preconditioned:
-    return Preconditioned(context.config.posterior, _chains(context), context.ranks)
-
-
-def _variational(context: LearningContext) -> Variational:
-    return Variational(context.config.posterior, context.model.plan_shape)
-
-
-ENGINES: dict[str, Callable[[LearningContext], PosteriorEngine]] = {
-    "amortized": _amortized,
-    "langevin": _langevin,
-    "preconditioned": _preconditioned,
-    "variational": _variational,
-}
-"""What builds each posterior engine."""
+    propose = in_precision(network.forward, config.training.precision, device)
+    return ProposalNetwork(network, look, propose)
 
 
 def _chains(context: LearningContext) -> Chains:

@@ -39,6 +39,7 @@ class Prompted:
     """Share of the trajectories that it learns from, those of the highest returns."""
     infers_plans: ClassVar[bool] = False
     observation_hint: ClassVar[str] = ""
+    added_observations: ClassVar[int] = 0
 
     def build(self, config: ModelConfig, spaces: Spaces) -> ConditionedTransformer:
         """Return a new model."""

@@ -47,7 +47,7 @@ def with_return_to_go(dataset: TrajectoryDataset) -> TrajectoryDataset:
         observations[first:end, -1] = to_go
         release(dataset.observations, dataset.rewards, observations)
     observations.flags.writeable = False
-    return replace(dataset, observations=observations)
+    return replace(dataset, observations=observations, counts_down=True)
 
 
 class ReturnToGo(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
@@ -99,6 +99,7 @@ class StepwisePrompted(Prompted):
     observation_hint: ClassVar[str] = (
         "; the algorithm dt needs its environment wrapped in lpt.evaluation.ReturnToGo"
     )
+    added_observations: ClassVar[int] = 1
 
     def training_data(self, dataset: TrajectoryDataset) -> TrajectoryDataset:
         """Return the data with the return-to-go; raises as `with_return_to_go`."""

@@ -10,9 +10,9 @@ from pathlib import Path
 import tyro
 
 from lpt.config.groups import Device
-from lpt.config.presets import preset, presets
+from lpt.config.presets import presets, starting_point
 from lpt.config.settings import Config
-from lpt.config.tree import read_config
+from lpt.config.tree import ENGINES_OF_0_1, read_config
 
 DESCRIPTION = """Train a Latent Plan Transformer and evaluate its last checkpoint.
 
@@ -50,7 +50,7 @@ def parse(arguments: Sequence[str]) -> Config | Resume:
         SystemExit: for `--help`, unknown flags and values of a wrong type (usage is printed).
     """
     arguments = _with_present_names(arguments)
-    if _value(arguments, "--resume") is not None:
+    if _is_given(arguments, "--resume", "a run's folder, as in --resume runs/mine"):
         return _parse_resume(arguments)
     return parse_config(arguments)
 
@@ -58,17 +58,22 @@ def parse(arguments: Sequence[str]) -> Config | Resume:
 def parse_config(arguments: Sequence[str]) -> Config:
     """Return the configuration of a command line that starts a run; raises as `parse`."""
     arguments = _with_present_names(arguments)
+    _is_given(arguments, "--config", "a YAML file, as in --config runs/mine/config.yaml")
     stored = _value(arguments, "--config")
     arguments = _without(arguments, "--config")
     description = DESCRIPTION.format(tasks=", ".join(sorted(presets())))
     task = _value(arguments, *_TASK)
     if stored is not None:
         default = read_config(stored)
+        if task not in (None, default.task):
+            raise ValueError(
+                f"--env {task} beside --config {stored}, whose settings are those of "
+                f"{default.task}: leave out one of them"
+            )
     elif task is None:  # --help, or the parser's word that it is missing
         return tyro.cli(Config, args=arguments, description=description, prog="lpt-train")
     else:
-        own = task not in presets() and _value(arguments, "--source") is not None
-        default = Config(task=task) if own else preset(task)
+        default = starting_point(task, _value(arguments, "--source") is not None)
     return tyro.cli(
         Config, args=arguments, default=default, description=description, prog="lpt-train"
     )
@@ -88,20 +93,33 @@ def _parse_resume(arguments: list[str]) -> Resume:
 
 
 def _with_present_names(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with old flags replaced, and say so on stderr."""
+    """Return the arguments with old flags and values replaced, and say so on stderr."""
     result: list[str] = []
-    for argument in arguments:
+    for place, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
+        before = "" if place == 0 else arguments[place - 1]
         if flag in RENAMED:
             print(
                 f"lpt-train: {flag} is {RENAMED[flag]} now (the old name goes in version 0.3)",
                 file=sys.stderr,
             )
+            value = ENGINES_OF_0_1.get(value, value) if flag == "--inference" else value
             argument = RENAMED[flag] + equals + value
-        if argument == "amortised" and result[-1:] == ["--engine"]:
+        elif before == "--inference":
+            argument = ENGINES_OF_0_1.get(argument, argument)
+        elif before == "--engine" and argument == "amortised":
             argument = "amortized"
         result.append("--engine=amortized" if argument == "--engine=amortised" else argument)
     return result
+
+
+def _is_given(arguments: Sequence[str], flag: str, what: str) -> bool:
+    """Return whether a flag is given; raises ValueError if it has no value."""
+    given = any(argument.partition("=")[0] == flag for argument in arguments)
+    value = _value(arguments, flag)
+    if given and (not value or value.startswith("--")):
+        raise ValueError(f"{flag} has no value: give {what}")
+    return given
 
 
 def _value(arguments: Sequence[str], *flags: str) -> str | None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 Algorithm = Literal["lpt", "bc", "bc-10", "dt-final", "dt"]
 """What is learned: the latent plan model, or a baseline (`lpt.algorithms`)."""
-Engine = Literal["amortized", "langevin", "preconditioned", "variational"]
+Engine = Literal["langevin", "langevin-paper", "preconditioned", "amortized", "variational"]
 """How plans are inferred while learning (`lpt.inference.engines`)."""
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where to compute; auto takes a GPU if there is one."""
@@ -20,6 +20,8 @@ Precision = Literal["float32", "bfloat16"]
 """Of matrix products (`lpt.machine.precision`)."""
 ReturnConvention = Literal["recorded", "held"]
 """What return a trajectory is labeled with (`lpt.data.returns`)."""
+LARGEST_TILT = 80.0
+"""Chances that differ by more than exp(80) are beyond float32, in which trajectories are drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,29 @@ class DatasetConfig:
     last reward unless it truly terminated."""
     min_length: int = 1
     """Trajectories shorter than this many steps are dropped."""
+    held_steps: int = 0
+    """Steps that learning adds after each trajectory that did not truly terminate: its last
+    observation again (see `rest`), with the action zero, at most to the horizon. Data that the
+    label of returns='held' claims already."""
+    rest: tuple[int, ...] = ()
+    """Entries of an observation that are zero at rest, such as velocities: zero in held steps."""
     standardize_observations: bool = True
     """Subtract the observations' mean and divide by their standard deviation."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for held steps that no label claims."""
+        if self.held_steps < 0:
+            raise ValueError(f"dataset.held_steps={self.held_steps} must be 0 or more")
+        if self.held_steps and self.returns != "held":
+            raise ValueError(
+                f"dataset.held_steps={self.held_steps} lets the end state last as the held label "
+                f"says, but dataset.returns is {self.returns!r}: set returns to held, or "
+                "held_steps to 0"
+            )
+        if min(self.rest, default=0) < 0:
+            raise ValueError(
+                f"dataset.rest={self.rest}: expected numbers of observation entries, from 0"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +73,29 @@ class SamplerConfig:
     draw: Literal["length", "uniform"] = "length"
     """'length' draws trajectories in proportion to their length (the paper's), 'uniform' each as
     often as any other: the likelihood of trajectories as they are in the data."""
+    label_tilt: float = 0.0
+    """Tilts the data towards high labels (compare Hong et al., 2023): a trajectory is drawn
+    exp(tilt (y - min y) / (max y - min y)) times as often as by `draw` alone, y the labels of what
+    is learned from. Their quantiles, and so the default target, are those of the tilted data."""
+    counted_steps: int = 0
+    """Steps that every trajectory counts as in the log-likelihood, so that long ones do not
+    outweigh short ones; 0 counts each of its steps once."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for sizes that make no batch."""
+        """Raise ValueError for sizes that make no batch, and weights that are no weights."""
         if self.batch_trajectories < 1 or self.segments < 0 or self.segment_steps < 1:
             raise ValueError(
                 f"sampler: got batch_trajectories={self.batch_trajectories}, "
                 f"segments={self.segments}, segment_steps={self.segment_steps}; expected at least "
                 "1, 0 and 1 (segments=0 reads whole trajectories)"
             )
-        _check_choice("sampler.draw", self.draw, ("length", "uniform"))
+        check_choice("sampler.draw", self.draw, ("length", "uniform"))
+        if not 0 <= self.label_tilt <= LARGEST_TILT:
+            raise ValueError(
+                f"sampler.label_tilt={self.label_tilt} must be finite, from 0 to {LARGEST_TILT:g}"
+            )
+        if self.counted_steps < 0:
+            raise ValueError(f"sampler.counted_steps={self.counted_steps} must be 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +110,14 @@ class ModelConfig:
     """Model width D, also of each plan token."""
     context: int = 16
     """K: environment steps that may influence an action, through all layers together."""
+    inputs: Literal["states", "states-and-actions"] = "states-and-actions"
+    """What a step's token holds: its state, or also the action before it (the paper's). With that
+    action a policy can go on with whatever it was doing, which leaves the plan little to say."""
+    frequencies: int = 0
+    """Wavelengths 4, 2, 1, ... standard deviations at which the token also sees sines and cosines
+    of the standardized state, so that actions may change over short distances; 0: none."""
+    frequency_dims: tuple[int, ...] = ()
+    """Coordinates of the state that these are taken of, counted from 0; none given: all."""
     plan_tokens: int = 4
     """N: tokens of the latent plan."""
     dropout: float = 0.0
@@ -102,8 +146,23 @@ class ModelConfig:
             )
         sizes = ("layers", "context", "plan_tokens", "return_hidden", "action_std", "return_std")
         _check_positive("model", self, sizes)
-        if self.remembered_plans < 0:
-            raise ValueError(f"model.remembered_plans={self.remembered_plans} must be 0 or more")
+        for name in ("remembered_plans", "frequencies"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"model.{name}={getattr(self, name)} must be 0 or more")
+        check_choice("model.inputs", self.inputs, ("states", "states-and-actions"))
+        self._check_frequency_dims()
+
+    def _check_frequency_dims(self) -> None:
+        dims = self.frequency_dims
+        if dims and not self.frequencies:
+            raise ValueError(
+                f"model.frequency_dims={list(dims)} needs model.frequencies above 0: set it, or "
+                "leave model.frequency_dims empty"
+            )
+        if len(set(dims)) < len(dims) or any(dim < 0 for dim in dims):
+            raise ValueError(
+                f"model.frequency_dims={list(dims)} must be different coordinates, counted from 0"
+            )
 
     @property
     def discrete(self) -> bool:
@@ -139,6 +198,15 @@ class PosteriorConfig:
     """Langevin or Adam steps a visit; unset: the engine's own default."""
     step_size: float | None = None
     """Langevin step size s or Adam's learning rate; unset: the engine's own default."""
+    start: Literal["chains", "proposal", "prior"] | None = None
+    """Where a Langevin chain starts: where the trajectory's own was left, at a draw of the proposal
+    network, or at one of the prior; unset: as the engine does."""
+    metric: Literal["identity", "proposal", "gradients"] | None = None
+    """In which units a Langevin step is measured: those of z0, the proposal's standard deviations,
+    or the running size of the gradients; unset: as the engine does."""
+    corrected: bool | None = None
+    """Whether Langevin steps are accepted or refused (Metropolis), with a step size that adapts to
+    six acceptances in ten; unset: as the engine does."""
     prior_weight: float = 1.0
     """Weight of log p(z0) in the joint; below 1 plans may carry more information."""
     prior_start: float = 0.1
@@ -200,6 +268,9 @@ class TrainingConfig:
     """Largest norm of the parameters' gradient (loss in nats a step)."""
     observation_noise: float = 0.0
     """Standard deviation of noise added to standardized observations while learning."""
+    observation_noise_raw: tuple[float, ...] = ()
+    """The same in raw units, one for each coordinate of the environment's observation, such as 0.04
+    0.04 0.2 0.2 (instead of training.observation_noise)."""
     history_dropout: float = 0.0
     """Share of the segments whose steps are scored without history, so that plans are needed."""
     history_dropout_updates: int = 0
@@ -229,6 +300,15 @@ class TrainingConfig:
         for name in ("average", "history_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"training.{name}={getattr(self, name)} must lie in [0, 1]")
+        raw = self.observation_noise_raw
+        if raw and self.observation_noise:
+            raise ValueError(
+                f"training.observation_noise={self.observation_noise} and "
+                f"training.observation_noise_raw={list(raw)} say the same in two units: give one"
+            )
+        if not all(0 <= std < math.inf for std in (self.observation_noise, *raw)):
+            name, value = ("_raw", list(raw)) if raw else ("", self.observation_noise)
+            raise ValueError(f"training.observation_noise{name}={value} must be 0 or more, finite")
 
     def check_segments(self, segments: int) -> None:
         """Raise ValueError for what needs segments where whole trajectories are read (0)."""
@@ -252,7 +332,8 @@ class EvaluationConfig:
 
     target: float | None = None
     """Return asked of the plan, raw units; unset: the 99 % quantile of the data's
-    returns, as drawn in learning (each trajectory counts by its length, or by sampler.draw)."""
+    returns, as drawn in learning (each trajectory counts by its length, held steps included, or as
+    sampler.draw and sampler.label_tilt say)."""
     episodes: int = 100
     """Episodes."""
     seed: int = 1000
@@ -277,6 +358,9 @@ def _check_positive(group: str, config: object, names: tuple[str, ...]) -> None:
             raise ValueError(f"{group}.{name}={getattr(config, name)} must be positive, finite")
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError if the value is none of the choices."""
     if value not in choices:
-        raise ValueError(f"{name} is {value!r}, expected {' or '.join(choices)}")
+        raise ValueError(
+            f"{name} is {value!r}, expected {', '.join(choices[:-1])} or {choices[-1]}"
+        )

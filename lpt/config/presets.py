@@ -36,5 +36,17 @@ def preset(task: str) -> Config:
     """
     known = presets()
     if task not in known:
-        raise ValueError(f"no preset for task {task!r}: choose one of {', '.join(sorted(known))}")
+        raise ValueError(
+            f"no preset for task {task!r}: choose one of {', '.join(sorted(known))}; a task of "
+            "your own needs its data (--source FILE)"
+        )
     return from_tree(known[task], f"preset of {task}")
+
+
+def starting_point(task: str, has_source: bool) -> Config:
+    """Return a task's preset, or plain settings for a task of one's own whose data are given.
+
+    Raises:
+        ValueError: if there is neither a preset nor a source.
+    """
+    return Config(task=task) if has_source and task not in presets() else preset(task)

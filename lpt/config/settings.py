@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import tyro
 
@@ -21,6 +21,7 @@ from lpt.config.groups import (
     ProposalConfig,
     SamplerConfig,
     TrainingConfig,
+    check_choice,
 )
 
 
@@ -61,7 +62,9 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a run without updates, or names that are no folder's."""
+        """Raise ValueError for unknown names, no updates, or names that are no folder's."""
+        for name, kind in (("algorithm", Algorithm), ("engine", Engine), ("device", Device)):
+            check_choice(name, getattr(self, name), get_args(kind))
         if ".." in self.task or self.task.startswith("/"):
             raise ValueError(
                 f"--task {self.task!r} becomes a folder's name: leave out '..' and '/'"

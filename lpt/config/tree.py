@@ -16,6 +16,9 @@ from lpt.config.settings import Config
 RENAMED = {"env": "task", "data": "source", "inference": "engine", "steps": "updates"}
 """Fields of configurations written by version 0.1, by their present names."""
 
+ENGINES_OF_0_1 = {"amortised": "amortized", "langevin": "langevin-paper"}
+"""Engines that version 0.1 called otherwise: its Langevin was the paper's."""
+
 _GROUPS = {
     f.name: f.default_factory
     for f in dataclasses.fields(Config)
@@ -58,7 +61,8 @@ def read_config(path: Path | str) -> Config:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file: give the config.yaml of a run's folder")
+        what = "a folder" if path.is_dir() else "no such file"
+        raise FileNotFoundError(f"{path}: {what}: give the config.yaml of a run's folder")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -71,7 +75,9 @@ def read_config(path: Path | str) -> Config:
 def upgrade(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a tree of version 0.1 (or any other) under the present names."""
     new = {RENAMED.get(key, key): value for key, value in tree.items() if key != "resume"}
-    if new.get("engine") == "amortised":
+    if "inference" in tree:
+        new["engine"] = ENGINES_OF_0_1.get(tree["inference"], tree["inference"])
+    elif tree.get("engine") == "amortised":
         new["engine"] = "amortized"
     if isinstance(new.get("sampler"), dict):
         new["sampler"] = {k: v for k, v in new["sampler"].items() if k != "spread"}

@@ -15,7 +15,7 @@ from lpt.config import DatasetConfig
 from lpt.data import validation
 from lpt.data.blocks import extent, select
 from lpt.data.provenance import Provenance, fingerprint
-from lpt.data.returns import cut, drop_short, highest, label
+from lpt.data.returns import cut, drop_short, highest, label, remaining
 from lpt.data.statistics import describe, moments
 from lpt.data.trajectory import Trajectory
 
@@ -45,6 +45,23 @@ class TrajectoryDataset:
     """The options the data set was built with."""
     num_actions: int | None = None
     """Number of discrete actions, None for continuous ones."""
+    counts_down: bool = False
+    """Whether the last entry of an observation is the return still to go."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where `config.held_steps` asks for steps that cannot be made."""
+        where = self.provenance.where
+        if self.config.held_steps and self.discrete:
+            raise ValueError(
+                f"{where}: dataset.held_steps={self.config.held_steps} repeats the action zero, "
+                "which changes nothing, but actions are discrete and none is known to do so: set "
+                "held_steps to 0"
+            )
+        if max(self.config.rest, default=0) >= self.observation_dim:
+            raise ValueError(
+                f"{where}: dataset.rest={self.config.rest}, but observations have "
+                f"{self.observation_dim} entries, 0 to {self.observation_dim - 1}"
+            )
 
     @classmethod
     def from_steps(
@@ -173,6 +190,7 @@ class TrajectoryDataset:
             provenance=replace(provenance, fingerprint=fingerprint(arrays), details=record),
             config=config,
             num_actions=num_actions,
+            counts_down=False,
         )
 
     @property
@@ -204,6 +222,18 @@ class TrajectoryDataset:
     def lengths(self) -> np.ndarray:
         """`[n]` int64, steps of each trajectory."""
         return _frozen(np.diff(self.offsets))
+
+    @cached_property
+    def learned_lengths(self) -> np.ndarray:
+        """`[n]` int64, steps of each trajectory as it is learned from: recorded and held ones.
+
+        Held steps are not stored; `TrajectorySampler` makes them up (`config.held_steps`).
+        """
+        steps, horizon = self.config.held_steps, self.config.horizon
+        if not steps or horizon is None:
+            return self.lengths
+        held = np.minimum(remaining(self.offsets, self.terminated, horizon), steps)
+        return _frozen(self.lengths + held)
 
     @cached_property
     def observation_mean(self) -> np.ndarray:

@@ -101,8 +101,16 @@ def label(
             f"dataset.returns='held' needs the task's horizon, got horizon={horizon}: set "
             "dataset.horizon to the evaluation's time limit in steps, or returns='recorded'"
         )
-    remaining = np.where(terminated, 0, np.maximum(horizon - np.diff(offsets), 0))
-    return np.asarray(total + remaining * rewards[offsets[1:] - 1], np.float32)
+    held = remaining(offsets, terminated, horizon)
+    return np.asarray(total + held * rewards[offsets[1:] - 1], np.float32)
+
+
+def remaining(offsets: np.ndarray, terminated: np.ndarray, horizon: int) -> np.ndarray:
+    """Return the steps from each trajectory's end to the horizon `[n]`, 0 if it terminated.
+
+    For so long the held label takes the end state to last.
+    """
+    return np.where(terminated, 0, np.maximum(horizon - np.diff(offsets), 0))
 
 
 def highest(returns: np.ndarray, share: float) -> np.ndarray:

@@ -2,6 +2,10 @@
 
 Shapes: `B` trajectories of a batch, `M` segments of each, `L` tokens of a segment.
 
+A trajectory's length is here that of what is learned from: its recorded steps, and after them the
+held ones (`dataset.held_steps`), which no array stores. They are made up where a batch is read: the
+last observation with its `dataset.rest` entries at zero, the action zero.
+
 One segment of c scored steps with a context of K steps::
 
       first        start            end       first = max(start - (K-1), 0), start cut at 0
@@ -15,6 +19,18 @@ history it would see if the whole trajectory were read.
 The start is uniform over -(c-1) ... length-1, so segments hang over both ends and every step, the
 first and the last included, lies in a segment with the same probability p = c / (length + c - 1).
 With w = 1 / (M p), sum(weight * f) is an unbiased estimate of sum_t f_t.
+
+What a batch estimates. Let T_i be trajectory i's length, S_i the sum of f over its steps, and v_i
+its chance: T_i or 1 (`draw`), times exp(`label_tilt` u_i), u_i its label from 0 (lowest) to 1
+(highest). Then for a batch of one trajectory
+
+    E[sum(weight * f)] = sum_i v_i C_i / sum_i v_i,    C_i = S_i           (counted_steps = 0)
+                                                       C_i = n S_i / T_i   (counted_steps = n > 0)
+
+whether it is read whole or in segments. Without a tilt, `uniform` is thus the mean of sums over
+trajectories (each step counts alike), `length` weighs a trajectory by T_i once more than that;
+with n, `length` makes each step count alike and `uniform` each trajectory. Batches of more differ a
+little, as they never repeat a trajectory: every next one is drawn by v_i among the others.
 """
 
 from __future__ import annotations
@@ -107,8 +123,9 @@ class TrajectorySampler:
         self.context = context
         self.shard, self.owned = shard, owned
         self._rng = np.random.Generator(np.random.PCG64(seed))
-        weight = dataset.lengths if config.draw == "length" else np.ones(dataset.num_trajectories)
-        self._inverse_weight = (1.0 / weight).astype(np.float32)
+        self._lengths = dataset.learned_lengths
+        weight = self._lengths if config.draw == "length" else np.ones(dataset.num_trajectories)
+        self._inverse_weight = (1.0 / weight * self._rarity()).astype(np.float32)
         self._returns = ((dataset.returns - dataset.return_mean) / dataset.return_std).astype(
             np.float32
         )
@@ -120,7 +137,8 @@ class TrajectorySampler:
         """Return the next random batch.
 
         Trajectories are drawn one after another, in proportion to length or with equal chances,
-        among those not yet drawn (successive sampling without replacement). This is done at once
+        tilted by label, among those not yet drawn (successive sampling without replacement). This
+        is done at once
         by an exponential race: trajectory i arrives at time Exp(1) / weight_i, the first B arrivals
         are taken (Efraimidis and Spirakis 2006, where the key is u^(1/w)).
         """
@@ -140,33 +158,33 @@ class TrajectorySampler:
         if self.config.segments == 0:
             return self.whole(index)
         c, m = self.config.segment_steps, self.config.segments
-        length = self.dataset.lengths[index][:, None]
+        length = self._lengths[index][:, None]
         start = self._starts(length + c - 1) - (c - 1)
         mine = self._rows(index)
         length, start = length[mine], start[mine]
         scored = np.maximum(start, 0)
         first = np.maximum(scored - (self.context - 1), 0)
-        weight = ((length + c - 1) / (m * c)).astype(np.float32)
+        weight = ((length + c - 1) / (m * c)).astype(np.float32) * self._share(length)
         end = np.minimum(start + c, length)
         return self._gather(index, first, scored, end, weight, self.context - 1 + c)
 
     def whole(self, index: np.ndarray | torch.Tensor) -> Batch:
         """Return the trajectories `index` `[B]` that are of this shard whole.
 
-        M = 1, L the longest of all, weight 1 a step.
+        M = 1, L the longest of all, weight 1 a step (or that of `counted_steps`).
         """
         index = self._as_index(index)
-        longest = int(self.dataset.lengths[index].max())
-        length = self.dataset.lengths[index[self._rows(index)]][:, None]
+        longest = int(self._lengths[index].max())
+        length = self._lengths[index[self._rows(index)]][:, None]
         zero = np.zeros_like(length)
-        one = np.ones(length.shape, np.float32)
-        return self._gather(index, zero, zero, length, one, longest)
+        return self._gather(index, zero, zero, length, self._share(length), longest)
 
     def return_quantiles(self, shares: Sequence[float]) -> tuple[float, ...]:
         """Return quantiles of the labels, raw units, as they are drawn.
 
         By length, a trajectory counts once for each of its steps: in a replay buffer full of short
-        failures the 99 % quantile is then what good episodes earn, not the best failures.
+        failures the 99 % quantile is then what good episodes earn, not the best failures. With a
+        tilt it counts as many times more as it is drawn.
         """
         order = np.argsort(self.dataset.returns, kind="stable")
         drawn = np.cumsum(1.0 / self._inverse_weight[order], dtype=np.float64)
@@ -181,6 +199,17 @@ class TrajectorySampler:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self._rng.bit_generator.state = state["generator"]
+
+    def _rarity(self) -> np.ndarray:
+        """Return how many times as seldom as the highest label `label_tilt` draws each, `[n]`."""
+        returns = self.dataset.returns.astype(np.float64)
+        below = (returns.max() - returns) / (np.ptp(returns) or 1.0)  # all equal: all highest
+        return np.asarray(np.exp(self.config.label_tilt * below))
+
+    def _share(self, length: np.ndarray) -> np.ndarray:
+        """Return what a step of a trajectory of `length` counts, float32."""
+        counted = self.config.counted_steps
+        return np.asarray(counted / length if counted else np.ones(length.shape), np.float32)
 
     def _starts(self, width: np.ndarray) -> np.ndarray:
         """Return M numbers, each uniform over 0 ... width-1, for each of `width` `[B, 1]`."""
@@ -213,19 +242,18 @@ class TrajectorySampler:
         index = index[rows]
         step = first[..., None] + np.arange(tokens)  # [B, M, L]
         valid = step < end[..., None]
-        base = data.offsets[index][:, None, None]
+        base, last = data.offsets[index][:, None, None], data.offsets[index + 1][:, None, None] - 1
         row = np.minimum(base + step, base + end[..., None] - 1)  # padding rereads the last step
+        held = np.maximum(row - last, 0)  # how many held steps in; 0: recorded
         mask = valid[..., None].astype(np.float32)
-        observations = np.take(data.observations, row, axis=0)
-        observations -= data.observation_mean
-        observations /= data.observation_std
+        observations = self._observations(row - held, held)
         observations *= mask
-        actions = np.take(data.actions, row, axis=0)
-        actions *= valid if data.discrete else mask
-        before = np.take(data.actions, np.maximum(row - 1, 0), axis=0)
+        actions = np.take(data.actions, row - held, axis=0)
+        actions *= valid if data.discrete else mask * (held == 0)[..., None]
+        before = np.take(data.actions, np.clip(row - 1, 0, last), axis=0)
         if self._one_hot is not None:
             before = np.take(self._one_hot, before, axis=0)
-        before *= mask * (step > 0)[..., None]
+        before *= mask * ((step > 0) & (held <= 1))[..., None]
         arrays = (
             index,
             rows,
@@ -237,3 +265,16 @@ class TrajectorySampler:
             self._returns[index],
         )
         return Batch(*(torch.from_numpy(array) for array in arrays))
+
+    def _observations(self, row: np.ndarray, held: np.ndarray) -> np.ndarray:
+        """Return rows of the observations standardized, at rest where `held` is above 0."""
+        data = self.dataset
+        observations: np.ndarray = np.take(data.observations, row, axis=0)
+        if data.config.held_steps:
+            for entry in data.config.rest:
+                observations[..., entry] *= held == 0
+            if data.counts_down:  # each held step earns the last reward again
+                observations[..., -1] -= held * np.take(data.rewards, row)
+        observations -= data.observation_mean
+        observations /= data.observation_std
+        return observations

@@ -63,6 +63,9 @@ def describe(dataset: Any) -> str:
         "  quantiles    "
         + "  ".join(f"{name} {value:.4g}" for name, value in zip(names, quantiles, strict=True)),
     ]
+    if dataset.config.held_steps:
+        held = int((dataset.learned_lengths - lengths).sum())
+        lines.append(f"  held steps   {held}, at most {dataset.config.held_steps} a trajectory")
     for key in SHOWN:
         if key in origin.details:
             lines.append(f"  {key:<12} {origin.details[key]}")

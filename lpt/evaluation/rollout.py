@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium
@@ -75,15 +75,17 @@ def evaluate(
     policy: LPTPolicy,
     env: str | MakeEnvironment | None = None,
     *,
-    episodes: int = 100,
-    seed: int = 1000,
+    episodes: int | None = None,
+    seed: int | None = None,
     target: float | None = None,
     weight: float | None = None,
-    deterministic: bool = True,
-    parallel: int = 128,
+    deterministic: bool | None = None,
+    parallel: int | None = None,
     record: bool = False,
 ) -> Evaluation:
     """Roll the policy out; the result depends on `seed` only, not on what ran before.
+
+    What is not given is as the run has configured it (`evaluation`).
 
     Args:
         policy: the policy; its random numbers are restarted from `seed`.
@@ -93,7 +95,7 @@ def evaluate(
         seed: seed of planning and sampled actions; episode `i` is reset with `seed + i`.
         target: return to plan for, raw units; unset: the policy's.
         weight: planning weight w; unset: the policy's.
-        deterministic: act by the mode of the action likelihood.
+        deterministic: act by the mode of the action likelihood, else draw from it.
         parallel: most episodes to run side by side.
         record: keep every episode's observations.
 
@@ -104,7 +106,8 @@ def evaluate(
     env = env if env is not None else policy.metadata.env_id
     if env is None:
         raise ValueError("the checkpoint names no environment: give env, such as 'Hopper-v4'")
-    EvaluationConfig(episodes=episodes, parallel=parallel)  # raises for counts below one
+    own = _settings(policy, episodes, seed, deterministic, parallel)
+    episodes, seed, deterministic, parallel = own
     environments = [policy.environment(env, target) for _ in range(min(episodes, parallel))]
     try:
         policy.check(environments[0])
@@ -133,6 +136,25 @@ def evaluate(
         env_kwargs=environment_kwargs(policy.metadata, env) if isinstance(env, str) else {},
         observations=[episode for r in rollouts for episode in r.observations],
     )
+
+
+def _settings(
+    policy: LPTPolicy,
+    episodes: int | None,
+    seed: int | None,
+    deterministic: bool | None,
+    parallel: int | None,
+) -> tuple[int, int, bool, int]:
+    """Return what is given, else what the run has configured; raises for counts below one."""
+    given = {
+        "episodes": episodes,
+        "seed": seed,
+        "deterministic": deterministic,
+        "parallel": parallel,
+    }
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    own: EvaluationConfig = replace(policy.metadata.config.evaluation, **changed)
+    return own.episodes, own.seed, own.deterministic, own.parallel
 
 
 @dataclass(eq=False)

@@ -1,20 +1,21 @@
 """Posterior inference while learning: the expectation in `grad log p(tau, y)`.
 
-`E_{p(z0|tau,y)} grad log p(tau, y, z0)` needs plans `z0` for every trajectory of a batch. Each
-engine gives them by `infer`, and owns what it remembers between batches:
+`E_{p(z0|tau,y)} grad log p(tau, y, z0)` needs plans `z0` for every trajectory of a batch. There are
+two engines, which give them by `infer` and own what they remember between batches:
 
-* `Langevin`: persistent chains, a few unadjusted steps a visit (the paper's).
-* `Preconditioned`: the same chains with gradients scaled by their running root mean square.
+* `LangevinEngine`: a few Langevin steps. Three choices make it what it is: where a chain starts
+  (where it was left, at a draw of a proposal network, or at one of the prior), in which metric it
+  moves, and whether its steps are corrected. The paper's engine is one point of it, an amortized
+  variational model (the proposal's draw and no step) another.
 * `Variational`: a Gaussian for each trajectory, fitted anew by Adam from the prior.
-* `Amortized`: a proposal network `q(z0 | tau, y)` gives the start, optional Langevin steps correct
-  it; the proposal learns by the evidence bound from the very first energy gradient.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +30,16 @@ from lpt.inference.samplers import (
     Preconditioner,
     energy_and_gradient,
     langevin,
+    metropolis_langevin,
     preconditioned_langevin,
 )
 from lpt.inference.variational import fit_gaussian, gaussian_kl
 from lpt.machine.processes import Ranks
+
+ACCEPTANCE = 0.6
+"""What a corrected chain's step size adapts to (0.574 is best in high dimensions)."""
+LARGEST_STEP = 1.5
+"""Of a corrected chain, in units of its metric."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class PosteriorSample:
     """Plans for a batch of trajectories."""
 
     z0: Tensor
-    """`[B, N, D]`; carries a gradient to the proposal where the engine learns by the bound."""
+    """`[B, N, D]`; carries a gradient to the proposal where no step follows its draw."""
     penalty: Tensor
     """Scalar to add to the loss: the proposal's own objective, nats a trajectory."""
     diagnostics: dict[str, float] = field(default_factory=dict)
@@ -81,95 +88,216 @@ class PosteriorEngine(Protocol):
         """Take up a `state_dict`; raises ValueError or RuntimeError for another run's."""
 
 
-class Langevin:
-    """Persistent chains, moved by unadjusted Langevin steps at each visit (the paper's)."""
+@dataclass(frozen=True, kw_only=True)
+class LangevinSettings:
+    """One point of the Langevin engine."""
 
-    persistent = True
-    default_steps: ClassVar[int] = 3
-    default_step_size: ClassVar[float] = 0.3
+    start: Literal["chains", "proposal", "prior"]
+    """Where a chain starts."""
+    metric: Literal["identity", "proposal", "gradients"]
+    """In which units its steps are measured."""
+    corrected: bool
+    """Whether steps are accepted or refused."""
+    steps: int
+    """Steps a visit; 0 takes the proposal's draw as it is."""
+    step_size: float
+    """Step size s, in the units of the metric; of corrected steps the first one."""
 
-    def __init__(self, config: PosteriorConfig, chains: Chains, ranks: Ranks) -> None:
-        """Take over chains, one for each trajectory of this process's shard.
+    def __post_init__(self) -> None:
+        """Raise ValueError for settings that go nowhere, or do not go together."""
+        if self.steps < (self.start != "proposal"):
+            raise ValueError(
+                f"posterior.steps={self.steps}: chains that start at {self.start} need at least 1"
+            )
+        if self.corrected and self.metric == "gradients":
+            raise ValueError(
+                "posterior.corrected needs a metric that does not change with the chain: set "
+                "posterior.metric to identity or proposal"
+            )
+
+    @classmethod
+    def of(cls, default: LangevinSettings, config: PosteriorConfig) -> LangevinSettings:
+        """Return an engine's own settings, with what is configured in their place."""
+        names = ("start", "metric", "corrected", "steps", "step_size")
+        given = {name: getattr(config, name) for name in names}
+        return cls(**{n: getattr(default, n) if v is None else v for n, v in given.items()})
+
+    @property
+    def proposes(self) -> bool:
+        """Whether there is a proposal network."""
+        return "proposal" in (self.start, self.metric)
+
+
+@dataclass(frozen=True)
+class ProposalNetwork:
+    """The proposal with what it is called with."""
+
+    network: Proposal
+    """`q(z0 | tau, y)`."""
+    overview: Callable[[Tensor], Tensor]
+    """Gives `[B, P, obs + act + 1]` steps of trajectories `[B]` for it to read."""
+    propose: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    """Calls the network, in another precision for instance."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A draw of the proposal, where there is one."""
+
+    mean: Tensor
+    """`[B, N, D]`."""
+    std: Tensor
+    """`[B, N, D]`."""
+    z0: Tensor
+    """`[B, N, D]`; carries the gradient."""
+
+
+class LangevinEngine:
+    """A few Langevin steps for each trajectory of a batch."""
+
+    def __init__(
+        self,
+        settings: LangevinSettings,
+        plan_shape: tuple[int, int],
+        *,
+        chains: Chains | None = None,
+        proposal: ProposalNetwork | None = None,
+        ranks: Ranks | None = None,
+    ) -> None:
+        """Take over what the settings need.
+
+        Args:
+            settings: which Langevin.
+            plan_shape: `(N, D)` of a plan.
+            chains: one for each trajectory of this process's shard, where they start chains.
+            proposal: the network, where one proposes starts or metric.
+            ranks: the processes that share a batch; unset: this one alone.
 
         Raises:
-            ValueError: if `config.steps` is below 1.
+            ValueError: if one of them is missing.
         """
-        self.steps, self.step_size = _steps_of(self, config, at_least=1)
-        self.chains, self.ranks = chains, ranks
+        self.settings, self.plan_shape, self.ranks = settings, plan_shape, ranks or Ranks()
+        self.persistent = settings.start == "chains"
+        if self.persistent != (chains is not None) or settings.proposes != (proposal is not None):
+            raise ValueError(f"{settings} does not go with these chains and this proposal")
+        self.chains, self.proposal = chains, proposal
+        self.step_size = settings.step_size
+        self.preconditioner = Preconditioner(plan_shape, mean=self.ranks.mean)
 
     def infer(self, evidence: Evidence, noise: Noise) -> PosteriorSample:
-        """Move the chains of a batch's trajectories on, and keep them."""
-        start = self.chains.read(evidence.index).to(evidence.returns.device)
-        chain = self._move(evidence.energy, start, noise)
-        self.chains.write(evidence.index, chain.z0)
-        visits = {"chain/visits": float(self.chains.visits.float().mean())}
-        return PosteriorSample(chain.z0, _zero(chain.z0), {**_describe(chain), **visits})
+        """Infer a plan for each trajectory of a batch."""
+        draw = None if self.proposal is None else self._propose(self.proposal, evidence, noise)
+        told = {} if draw is None else _describe_draw(draw)
+        if self.settings.steps == 0:
+            assert draw is not None
+            kl = gaussian_kl(draw.mean, draw.std)
+            return PosteriorSample(draw.z0, evidence.prior_weight * kl.mean(), told)
+        penalty, known = torch.zeros((), device=evidence.returns.device), None
+        if draw is not None:
+            # The evidence bound's gradient for the proposal is the energy's gradient at its draw,
+            # through z0, less the entropy's; the model's parameters learn at the chain's end.
+            known = energy_and_gradient(evidence.energy, draw.z0)
+            bound = (known[1] * draw.z0).flatten(1).sum(1) - draw.std.log().flatten(1).sum(1)
+            penalty = evidence.prior_weight * bound.mean()
+        start = self._start(evidence, draw, noise)
+        known = known if self.settings.start == "proposal" else None
+        chain = self._move(evidence.energy, start, draw, noise, known)
+        told |= _describe(chain)
+        if self.chains is not None:
+            self.chains.write(evidence.index, chain.z0)
+            told["chain/visits"] = float(self.chains.visits.float().mean())
+        return PosteriorSample(chain.z0, penalty, told)
 
-    def _move(self, energy: Energy, start: Tensor, noise: Noise) -> Chain:
-        return langevin(energy, start, self.steps, self.step_size, noise)
+    def _propose(self, proposal: ProposalNetwork, evidence: Evidence, noise: Noise) -> Draw:
+        mean, std = proposal.propose(proposal.overview(evidence.index), evidence.returns)
+        return Draw(mean, std, mean + std * noise_like(mean, noise))
+
+    def _start(self, evidence: Evidence, draw: Draw | None, noise: Noise) -> Tensor:
+        """Return where the chains start, `[B, N, D]`."""
+        if self.chains is not None:
+            return self.chains.read(evidence.index).to(evidence.returns.device)
+        if self.settings.start == "proposal":
+            assert draw is not None
+            return draw.z0.detach()
+        return noise_like(
+            evidence.returns.new_zeros(len(evidence.returns), *self.plan_shape), noise
+        )
+
+    def _move(
+        self,
+        energy: Energy,
+        start: Tensor,
+        draw: Draw | None,
+        noise: Noise,
+        known: tuple[Tensor, Tensor] | None,
+    ) -> Chain:
+        """Run the steps of a visit."""
+        steps, size, metric = self.settings.steps, self.step_size, self.settings.metric
+        if metric == "gradients":
+            scale = self.preconditioner
+            return preconditioned_langevin(energy, start, steps, size, noise, scale)
+        std = draw.std.detach() if metric == "proposal" and draw is not None else None
+        if not self.settings.corrected:
+            return langevin(energy, start, steps, size, noise, std)
+        chain = metropolis_langevin(energy, start, steps, size, noise, std, known)
+        accepted = float(self.ranks.mean(torch.full((len(start),), chain.acceptance)))
+        self.step_size = min(size * math.exp(0.1 * (accepted - ACCEPTANCE)), LARGEST_STEP)
+        return chain
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """Nothing learns here."""
-        return ()
+        """Return what the proposal learns."""
+        return () if self.proposal is None else self.proposal.network.parameters()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the chains of all processes."""
-        return {f"chains.{name}": value for name, value in self.chains.gathered(self.ranks).items()}
+        """Return chains, proposal, preconditioner and step size, those that there are."""
+        state: dict[str, Tensor] = {}
+        if self.proposal is not None:
+            own = self.proposal.network.state_dict()
+            state |= {f"proposal.{name}": value for name, value in own.items()}
+        if self.chains is not None:
+            own = self.chains.gathered(self.ranks)
+            state |= {f"chains.{name}": value for name, value in own.items()}
+        if self.settings.metric == "gradients":
+            state["preconditioner.mean_square"] = self.preconditioner.mean_square
+            state["preconditioner.updates"] = torch.tensor(self.preconditioner.updates)
+        if self.settings.corrected:
+            state["step_size"] = torch.tensor(self.step_size, dtype=torch.float64)
+        return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take up this shard's part of the chains.
+        """Take up a state; of chains this shard's part.
 
         Raises:
-            ValueError: if they are of other trajectories or another plan shape.
+            ValueError: if the chains are of other trajectories or another plan shape.
+            RuntimeError: if the proposal is another one.
+            KeyError: if something is missing.
         """
-        chains = {k.removeprefix("chains."): v for k, v in state.items() if k.startswith("chains.")}
-        self.chains.load_state_dict(chains)
-
-
-class Preconditioned(Langevin):
-    """The same chains, each coordinate scaled by the running size of its gradients."""
-
-    default_steps = 8
-
-    def __init__(self, config: PosteriorConfig, chains: Chains, ranks: Ranks) -> None:
-        """Take over chains, as `Langevin`."""
-        super().__init__(config, chains, ranks)
-        self.preconditioner = Preconditioner(chains.plan_shape, mean=ranks.mean)
-
-    def _move(self, energy: Energy, start: Tensor, noise: Noise) -> Chain:
-        scale = self.preconditioner
-        return preconditioned_langevin(energy, start, self.steps, self.step_size, noise, scale)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return the chains of all processes, and the gradients' mean square."""
-        own = self.preconditioner
-        return {
-            **super().state_dict(),
-            "preconditioner.mean_square": own.mean_square,
-            "preconditioner.updates": torch.tensor(own.updates),
-        }
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take up chains, as `Langevin`, and the gradients' mean square."""
-        super().load_state_dict(state)
-        self.preconditioner.mean_square = state["preconditioner.mean_square"]
-        self.preconditioner.updates = int(state["preconditioner.updates"])
+        if self.proposal is not None:
+            self.proposal.network.load_state_dict(_under("proposal", state))
+        if self.chains is not None:
+            self.chains.load_state_dict(_under("chains", state))
+        if self.settings.metric == "gradients":
+            self.preconditioner.mean_square = state["preconditioner.mean_square"]
+            self.preconditioner.updates = int(state["preconditioner.updates"])
+        if self.settings.corrected:
+            self.step_size = float(state["step_size"])
 
 
 class Variational:
     """A Gaussian for each trajectory, fitted anew by Adam from the prior at each visit."""
 
     persistent = False
-    default_steps: ClassVar[int] = 8
-    default_step_size: ClassVar[float] = 0.3
 
     def __init__(self, config: PosteriorConfig, plan_shape: tuple[int, int]) -> None:
-        """Fit plans of `(N, D)`.
+        """Fit plans of `(N, D)`, by 8 steps of size 0.3 where nothing else is configured.
 
         Raises:
             ValueError: if `config.steps` is below 1.
         """
-        self.steps, self.step_size = _steps_of(self, config, at_least=1)
+        self.steps = 8 if config.steps is None else config.steps
+        self.step_size = 0.3 if config.step_size is None else config.step_size
+        if self.steps < 1:
+            raise ValueError(f"posterior.steps={self.steps}: engine variational needs at least 1")
         self.plan_shape = plan_shape
 
     def infer(self, evidence: Evidence, noise: Noise) -> PosteriorSample:
@@ -179,86 +307,34 @@ class Variational:
         steps, size = self.steps, self.step_size
         fit = fit_gaussian(evidence.energy, start, start + 1.0, steps, size, noise)
         z0 = fit.mean + fit.std * noise_like(fit.mean, noise)
-        kl = float(gaussian_kl(fit.mean, fit.std).mean())
-        return PosteriorSample(z0, _zero(z0), {"chain/kl": kl, **_norms(z0)})
+        told = _describe_draw(Draw(fit.mean, fit.std, z0))
+        return PosteriorSample(z0, torch.zeros((), device=z0.device), told)
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """Nothing learns here."""
+        """Return nothing: nothing learns here."""
         return ()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Nothing is remembered."""
+        """Return nothing: nothing is remembered."""
         return {}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Nothing is remembered."""
 
 
-class Amortized(nn.Module):
-    """A proposal network gives the start of a chain, or with no steps the plan itself."""
-
-    persistent = False
-    default_steps: ClassVar[int] = 0
-    default_step_size: ClassVar[float] = 0.1
-
-    def __init__(
-        self,
-        config: PosteriorConfig,
-        proposal: Proposal,
-        overview: Callable[[Tensor], Tensor],
-        propose: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
-    ) -> None:
-        """Learn a proposal.
-
-        Args:
-            config: steps and their size.
-            proposal: the network.
-            overview: gives `[B, P, obs + act + 1]` steps of trajectories `[B]` for it to read.
-            propose: calls the network, in another precision for instance; unset: as it is.
-
-        Raises:
-            ValueError: if `config.steps` is below 0.
-        """
-        super().__init__()
-        self.steps, self.step_size = _steps_of(self, config, at_least=0)
-        self.proposal, self.overview = proposal, overview
-        self.propose = propose or proposal.forward
-
-    def infer(self, evidence: Evidence, noise: Noise) -> PosteriorSample:
-        """Propose plans, and correct them by Langevin steps if there are any."""
-        mean, std = self.propose(self.overview(evidence.index), evidence.returns)
-        z0 = mean + std * noise_like(mean, noise)
-        kl = gaussian_kl(mean, std)
-        diagnostics = {"chain/kl": float(kl.detach().mean()), **_norms(z0.detach())}
-        if self.steps == 0:
-            return PosteriorSample(z0, evidence.prior_weight * kl.mean(), diagnostics)
-        # The evidence bound's gradient for the proposal is the energy's gradient at its sample,
-        # through z0, less the entropy's; the network's parameters learn at the chain's end.
-        _, gradient = energy_and_gradient(evidence.energy, z0)
-        bound = (gradient * z0).flatten(1).sum(1) - std.log().flatten(1).sum(1)
-        chain = langevin(evidence.energy, z0.detach(), self.steps, self.step_size, noise)
-        penalty = evidence.prior_weight * bound.mean()
-        return PosteriorSample(chain.z0, penalty, {**diagnostics, **_describe(chain)})
-
-
-def _steps_of(engine: PosteriorEngine, config: PosteriorConfig, at_least: int) -> tuple[int, float]:
-    """Step a visit and their size: as configured, else the engine's own."""
-    kind = type(engine)
-    steps = kind.default_steps if config.steps is None else config.steps  # type: ignore[attr-defined]
-    size = kind.default_step_size if config.step_size is None else config.step_size  # type: ignore[attr-defined]
-    if steps < at_least:
-        name = kind.__name__.lower()
-        raise ValueError(f"posterior.steps={steps}: engine {name} needs at least {at_least}")
-    return steps, size
-
-
-def _zero(like: Tensor) -> Tensor:
-    return torch.zeros((), device=like.device)
+def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
 
 
 def _norms(z0: Tensor) -> dict[str, float]:
     # A chain that knows nothing has E|z0|^2 / (N D) = 1, the prior's.
     return {"chain/mean_square": float(z0.square().mean())}
+
+
+def _describe_draw(draw: Draw) -> dict[str, float]:
+    kl = float(gaussian_kl(draw.mean.detach(), draw.std.detach()).mean())
+    return {"chain/kl": kl, **_norms(draw.z0.detach())}
 
 
 def _describe(chain: Chain) -> dict[str, float]:
@@ -269,4 +345,6 @@ def _describe(chain: Chain) -> dict[str, float]:
         "chain/energy_drop": float(start - end),
         "chain/gradient_norm": chain.gradient_norm,
         "chain/noise_norm": noise,
+        "chain/acceptance": chain.acceptance,
+        "chain/step_size": chain.step_size,
     }

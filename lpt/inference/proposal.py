@@ -25,6 +25,8 @@ def overview(
 ) -> Tensor:
     """Return a few steps spread evenly over each trajectory, or over its end from a random step on.
 
+    Only recorded steps are shown: the held ones (`dataset.held_steps`) follow from the last.
+
     Args:
         dataset: the trajectories.
         index: `[B]` trajectory numbers.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lpt.inference.noise import Noise, noise_like
+from lpt.inference.noise import Noise, noise_like, uniform_like
 
 Energy = Callable[[Tensor], Tensor]
 """`[B, N, D] -> [B]` nats."""
@@ -47,7 +47,14 @@ def energy_and_gradient(energy: Energy, z0: Tensor) -> tuple[Tensor, Tensor]:
     return value.detach(), gradient
 
 
-def langevin(energy: Energy, z0: Tensor, steps: int, step_size: float, generator: Noise) -> Chain:
+def langevin(
+    energy: Energy,
+    z0: Tensor,
+    steps: int,
+    step_size: float,
+    generator: Noise,
+    std: Tensor | None = None,
+) -> Chain:
     """Unadjusted Langevin: `z <- z - s^2/2 grad E(z) + s eps` (paper, eq. 8).
 
     Args:
@@ -56,13 +63,18 @@ def langevin(energy: Energy, z0: Tensor, steps: int, step_size: float, generator
         steps: number of steps.
         step_size: `s`; stable while `s^2 / 2` times the largest curvature is below 2.
         generator: source of the noise.
+        std: `[B, N, D]` or `[N, D]` length scale of each coordinate, in whose units `s` is; unset:
+            1.
     """
     trace = []
     gradient = torch.zeros_like(z0)
     for _ in range(steps):
         value, gradient = energy_and_gradient(energy, z0)
         trace.append(value)
-        z0 = z0.detach() - 0.5 * step_size**2 * gradient + step_size * noise_like(z0, generator)
+        drift, noise = 0.5 * step_size**2 * gradient, step_size * noise_like(z0, generator)
+        if std is not None:
+            drift, noise = drift * std.square(), noise * std
+        z0 = z0.detach() - drift + noise
     return Chain(z0.detach(), _stack(trace, z0), _norm(gradient), step_size=step_size)
 
 
@@ -119,6 +131,50 @@ def preconditioned_langevin(
         noise = scale.sqrt() * noise_like(z0, generator)
         z0 = z0.detach() - 0.5 * step_size**2 * scale * gradient + step_size * noise
     return Chain(z0.detach(), _stack(trace, z0), _norm(gradient), step_size=step_size)
+
+
+def metropolis_langevin(
+    energy: Energy,
+    z0: Tensor,
+    steps: int,
+    step_size: float,
+    generator: Noise,
+    std: Tensor | None = None,
+    start: tuple[Tensor, Tensor] | None = None,
+) -> Chain:
+    """Metropolis-adjusted Langevin with one step size, in a metric of its own for each row.
+
+    A step proposes `z - s^2/2 std^2 grad E + s std eps` and is accepted or refused so that the
+    energy's density is left exactly as it is, for any `s` and any `std` that do not depend on `z`.
+
+    Args:
+        energy: the energy, nats.
+        z0: `[B, N, D]` starts.
+        steps: number of steps.
+        step_size: `s`, in units of `std`.
+        generator: source of the noise.
+        std: `[B, N, D]` or `[N, D]` length scale of each coordinate; unset: 1.
+        start: energy and gradient at `z0`, where they are known.
+    """
+    std = torch.ones_like(z0[:1]) if std is None else std
+    value, gradient = energy_and_gradient(energy, z0) if start is None else start
+    z0, trace, accepted = z0.detach(), [], torch.zeros_like(value)
+    for _ in range(steps):
+        trace.append(value)
+        noise = noise_like(z0, generator)
+        proposal = z0 - 0.5 * step_size**2 * std.square() * gradient + step_size * std * noise
+        new_value, new_gradient = energy_and_gradient(energy, proposal)
+        back = z0 - proposal + 0.5 * step_size**2 * std.square() * new_gradient
+        back = back / (step_size * std)
+        log_ratio = value - new_value + 0.5 * (noise.square() - back.square()).flatten(1).sum(1)
+        probability = log_ratio.nan_to_num(-torch.inf).clamp(max=0).exp()
+        accept = uniform_like(probability, generator) < probability
+        z0 = torch.where(accept[:, None, None], proposal, z0)
+        gradient = torch.where(accept[:, None, None], new_gradient, gradient)
+        value = torch.where(accept, new_value, value)
+        accepted += probability
+    acceptance = float(accepted.mean()) / max(steps, 1)
+    return Chain(z0, _stack(trace, z0), _norm(gradient), acceptance, step_size)
 
 
 def adjusted_langevin(

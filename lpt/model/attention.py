@@ -189,14 +189,23 @@ class BandedSelfAttention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, T, d]
         return q, k, v
 
+    def _alone(self, x: Tensor) -> Tensor:
+        """Return what a window of one gives: every step sees its own value, whatever its scores.
+
+        The rows of queries and keys stay in the weights, which have one shape for any window.
+        """
+        rows = slice(2 * x.shape[-1], None)
+        return self.out(F.linear(x, self.qkv.weight[rows], self.qkv.bias[rows]))
+
     def forward(self, x: Tensor) -> Tensor:
         """`[B, T, D] -> [B, T, D]` over whole sequences."""
-        if 1 < self.window <= NEIGHBORS and x.device.type == "cpu":
+        if self.window == 1:
+            return self._alone(x)
+        if self.window <= NEIGHBORS and x.device.type == "cpu":
             return self._among_neighbors(x)
         q, k, v = self._project(x)
-        if self.window > 1:
-            cos, sin = angles(x.shape[1], q.shape[-1] // 2, x.device)
-            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        cos, sin = angles(x.shape[1], q.shape[-1] // 2, x.device)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         y = banded_attention(q, k, v, self.window)
         return self.out(y.transpose(1, 2).reshape(x.shape))
 
@@ -221,10 +230,10 @@ class BandedSelfAttention(nn.Module):
 
     def step(self, x: Tensor, cache: StepCache, age: Tensor) -> Tensor:
         """One step `[B, 1, D] -> [B, 1, D]`; `age` `[B]`: the episode's steps before it."""
+        if self.window == 1:
+            return self._alone(x)
         q, k, v = self._project(x)
         cache.push(k, v)
-        if self.window == 1:
-            return self.out(v.transpose(1, 2).reshape(x.shape))
         back = torch.arange(self.window - 1, -1, -1, device=x.device)  # each slot's age
         mask = (back[None, :] <= age[:, None])[:, None, None, :]  # [B, 1, 1, window]
         cos, sin = angles(self.window, q.shape[-1] // 2, x.device)

@@ -1,11 +1,14 @@
 """The trajectory generator `p_beta(a_t | s_{t-K+1:t}, a_{t-K:t-1}, z)` and its rollout cache.
 
+With `model.inputs=states` it is `p_beta(a_t | s_{t-K+1:t}, z)`: a special case.
+
 Shape legend: `B` batch of trajectories, `M` segments of each, `T` time, `K` context length in
 environment steps, `N` plan tokens, `D` width, `H` heads, `d = D / H`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -71,8 +74,46 @@ class RolloutCache:
         self.age[rows] = 0
 
 
+class StateEmbedding(nn.Linear):
+    """A linear layer of a standardized state and, if asked for, its sines and cosines.
+
+    A network of the state alone is slow to learn actions that turn around within a tenth of the
+    states' extent, as they do at a wall or at a goal (Tancik et al., 2020).
+    """
+
+    turns: Tensor
+    dims: Tensor
+
+    def __init__(self, config: ModelConfig, observation_dim: int) -> None:
+        """Build the layer.
+
+        Raises:
+            ValueError: for `frequency_dims` that the observations do not have.
+        """
+        dims = config.frequency_dims or tuple(range(observation_dim))
+        if max(dims) >= observation_dim:
+            raise ValueError(
+                f"model.frequency_dims={list(dims)}: observations have {observation_dim} "
+                f"coordinates, 0 to {observation_dim - 1}"
+            )
+        self.frequencies = config.frequencies
+        super().__init__(observation_dim + 2 * len(dims) * self.frequencies, config.width)
+        # Wavelengths 4, 2, 1, ...; what the configuration says is not stored with the weights.
+        turns = 2.0 ** torch.arange(self.frequencies) * (math.tau / 4.0)
+        self.register_buffer("turns", turns, persistent=False)
+        self.register_buffer("dims", torch.tensor(dims), persistent=False)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """`[..., obs]` standardized states to `[..., D]`."""
+        if self.frequencies:
+            angle = observations.index_select(-1, self.dims)[..., None] * self.turns
+            angle = angle.flatten(-2)
+            observations = torch.cat((observations, angle.sin(), angle.cos()), -1)
+        return super().forward(observations)
+
+
 class TrajectoryGenerator(nn.Module):
-    """`p_beta(a_t | s_{t-K+1:t}, a_{t-K:t-1}, z)`: one token a step, of (s_t, a_{t-1}).
+    """`p_beta(a_t | s_{t-K+1:t}, a_{t-K:t-1}, z)`: a token a step, of (s_t, a_{t-1}) or of s_t.
 
     Token `t`'s output predicts `a_t`; the token holds no information on `a_t` itself, and the same
     tokens are seen in learning, in the chains and at rollout.
@@ -80,8 +121,11 @@ class TrajectoryGenerator(nn.Module):
 
     def __init__(self, config: ModelConfig, spaces: Spaces) -> None:
         super().__init__()
-        self.state = nn.Linear(spaces.observation_dim, config.width)
-        self.previous_action = nn.Linear(spaces.action_dim, config.width, bias=False)
+        self.state = StateEmbedding(config, spaces.observation_dim)
+        sees_actions = config.inputs == "states-and-actions"
+        self.previous_action = (
+            nn.Linear(spaces.action_dim, config.width, bias=False) if sees_actions else None
+        )
         self.norm_tokens = nn.LayerNorm(config.width)
         self.norm_plan = nn.LayerNorm(config.width)
         windows = layer_windows(config.context, config.layers)
@@ -96,7 +140,10 @@ class TrajectoryGenerator(nn.Module):
 
     def embed(self, observations: Tensor, previous_actions: Tensor) -> Tensor:
         """Tokens `[..., D]` of standardized states `[..., obs]` and actions `[..., act]`."""
-        return self.norm_tokens(self.state(observations) + self.previous_action(previous_actions))
+        tokens = self.state(observations)
+        if self.previous_action is not None:
+            tokens = tokens + self.previous_action(previous_actions)
+        return self.norm_tokens(tokens)
 
     def plan_memory(self, z: Tensor) -> list[PlanMemory]:
         """Per layer, keys and values of plans `[B, N, D]`."""
@@ -133,7 +180,8 @@ class PromptedTransformer(nn.Module):
         """Build the generator.
 
         Raises:
-            ValueError: if the likelihood does not fit the action space.
+            ValueError: if the likelihood does not fit the action space, or `frequency_dims` the
+                observations.
         """
         super().__init__()
         if spaces.discrete != (config.likelihood == "categorical"):
@@ -163,7 +211,8 @@ class PromptedTransformer(nn.Module):
         Args:
             z: `[B, N, D]` plans.
             observations: `[B, M, T, obs]` standardized states.
-            previous: `[B, M, T, act]` previous actions (zero at a trajectory's first step).
+            previous: `[B, M, T, act]` previous actions (zero at a trajectory's first step; not
+                read if `model.inputs` is `states`).
             actions: `[B, M, T, act]` or `[B, M, T]` actions taken.
             weight: `[B, M, T]` inverse of the expected times each step is scored; 0 on padding.
         """

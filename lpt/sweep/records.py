@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lpt.checkpoint.files import list_checkpoints
-from lpt.config import changes, to_tree, upgrade
+from lpt.config import Config, changes, from_tree, to_tree, upgrade
 from lpt.reporting.results import result_name, result_path
 from lpt.sweep.trials import Trial
 
@@ -30,7 +30,7 @@ def unfinished(trials: Sequence[Trial]) -> list[Trial]:
             (trial.out / path).is_file() for path in before["results"]
         )
         if before and (done or list_checkpoints(trial.config.run)):
-            changed = changes(upgrade(before["settings"]), _settings(trial))
+            changed = changes(_stored_settings(trial, before), _settings(trial))
             shown = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in changed.items())
             problems += [f"- {trial.name}: {shown}"] * bool(changed)
         left += [trial] * (not done)
@@ -68,9 +68,19 @@ def make_record(trial: Trial, status: str, **details: Any) -> dict[str, Any]:
     }
 
 
+def _stored_settings(trial: Trial, record: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a record; what its version did not know has its default."""
+    tree = {"task": trial.config.task, **upgrade(record["settings"])}
+    return _decisive(from_tree(tree, str(trial.record)))
+
+
 def _settings(trial: Trial) -> dict[str, Any]:
+    return _decisive(trial.config)
+
+
+def _decisive(config: Config) -> dict[str, Any]:
     """Return settings that decide what is learned, as they come back from JSON."""
-    settings = {k: v for k, v in to_tree(trial.config).items() if k not in PLACES}
+    settings = {k: v for k, v in to_tree(config).items() if k not in PLACES}
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
 

@@ -74,7 +74,7 @@ def read_sweep(path: Path, out: Path) -> list[Trial]:
     try:
         sweep: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(sweep, dict):
         raise ValueError(f"{path}: expected a tree with the keys {', '.join(KEYS)}")
     sweep = {**DEFAULTS, **sweep}

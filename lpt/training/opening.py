@@ -11,7 +11,8 @@ import torch
 
 from lpt.algorithms import find_algorithm
 from lpt.checkpoint.files import latest_checkpoint, list_checkpoints, load_policy_files
-from lpt.config import Config, Device, from_tree, merge, preset, to_tree
+from lpt.config import Config, Device, from_tree, merge, to_tree, upgrade
+from lpt.config.presets import starting_point
 from lpt.data import load
 from lpt.machine.device import find_device
 from lpt.machine.processes import join
@@ -34,7 +35,8 @@ def train(task: str | Config, log: Log = print, **settings: Any) -> Run:
         ValueError: for an unknown task or setting, or as `start`.
         FileNotFoundError: if there are no such data.
     """
-    config = preset(task) if isinstance(task, str) else task
+    settings = upgrade(settings)
+    config = starting_point(task, "source" in settings) if isinstance(task, str) else task
     if settings:
         config = from_tree(merge(to_tree(config), settings), "settings")
     run = start(config, log)

@@ -2,7 +2,8 @@
 
 `grad log p(tau, y) = E_{p(z0 | tau, y)} grad log p(tau, y, z0)`: infer plans for a batch, then
 climb the log joint at those plans. Chain and parameters see the same log joint in nats; the loss is
-only divided by the mean length of a trajectory, so that it reads as nats a step.
+only divided by the mean length of a trajectory (or by the steps it counts as), so that it reads as
+nats a step.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from lpt.machine.precision import Function, compiled, in_precision
 from lpt.machine.processes import Ranks
 from lpt.model import LatentPlanTransformer, Model, Spaces
 from lpt.training.history import split_history
+from lpt.training.observation_noise import noise_deviation
 from lpt.training.optimization import build_optimizer, set_learning_rate
 
 
@@ -55,8 +57,8 @@ class Trainer:
             ranks: the processes that share the work; unset: this one alone.
 
         Raises:
-            ValueError: if segments are needed and there are none, or precision or compilation are
-                asked for that this machine does not have.
+            ValueError: if segments are needed and there are none, a setting does not fit the data's
+                spaces, or precision or compilation are asked for that this machine does not have.
         """
         config.training.check_segments(config.sampler.segments)
         torch.manual_seed(config.seed)
@@ -64,6 +66,9 @@ class Trainer:
         self.ranks, self.updates = ranks or Ranks(), 0
         algorithm = find_algorithm(config.algorithm)
         self.model = algorithm.build(config.model, spaces_of(dataset)).to(device)
+        self._noise_deviation = noise_deviation(
+            config.training, dataset, algorithm.added_observations, device
+        )
         self._log_actions = self._in_precision(self.model.log_actions)
         self._learning_log_actions = self._in_precision(self._learning_function())
         self.noise = SharedNoise(torch.Generator(device).manual_seed(config.seed))
@@ -82,7 +87,8 @@ class Trainer:
         self.average = AveragedModel(self.model, multi_avg_fn=self._averaging)
         self.average.update_parameters(self.model)
         self.optimizer = build_optimizer(self._parameters(), config.training, device)
-        self.scale = 1.0 / float(dataset.lengths.mean())
+        counted = config.sampler.counted_steps
+        self.scale = 1.0 / (counted or float(dataset.learned_lengths.mean()))
         self._part_dropout()
 
     def _learning_function(self) -> Any:
@@ -212,12 +218,12 @@ class Trainer:
         return self.inference.infer(batch, likelihood, prior_weight, self.noise)
 
     def _with_noise(self, batch: Batch) -> Batch:
-        """Return the batch with noise on what the generator sees: it learns smooth answers."""
-        std = self.config.training.observation_noise
-        if std == 0:
+        """Return the batch with noise on what the generator sees."""
+        deviation = self._noise_deviation
+        if not isinstance(deviation, Tensor) and deviation == 0:
             return batch
         noise = noise_like(batch.observations, self.noise)
-        return replace(batch, observations=batch.observations + std * noise)
+        return replace(batch, observations=batch.observations + deviation * noise)
 
     def _log_likelihood(self, z0: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """`log p_beta(tau | z)`, or its estimate, and `w log p_gamma(y | z)`, `[B]` nats."""

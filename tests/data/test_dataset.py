@@ -143,3 +143,33 @@ def test_a_million_steps_load_in_well_under_two_seconds():
     dataset = TrajectoryDataset.from_steps(**arrays)
     assert dataset.observation_std.shape == (17,)
     assert time.process_time() - start < 2.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"held_steps": 3}, r"held_steps=3 .*\.returns is 'recorded': set returns to held"),
+        ({"held_steps": -1, "returns": "held"}, "held_steps=-1 must be 0 or more"),
+        ({"rest": (0, -1)}, r"rest=\(0, -1\): expected numbers of observation entries"),
+    ],
+)
+def test_held_steps_that_no_label_claims_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        DatasetConfig(**options)
+
+
+def test_held_steps_that_cannot_be_made_are_refused(make_dataset):
+    held = DatasetConfig(returns="held", horizon=9, held_steps=2)
+    with pytest.raises(ValueError, match=r"arrays: .*actions are discrete.*set held_steps to 0"):
+        make_dataset([4], discrete=True, config=held)
+    with pytest.raises(ValueError, match=r"rest=\(3,\), but observations have 3 entries, 0 to 2"):
+        make_dataset([4], config=replace(held, rest=(3,)))
+
+
+def test_held_steps_stay_with_the_best_trajectories(make_dataset):
+    held = DatasetConfig(returns="held", horizon=9, held_steps=2)
+    dataset = make_dataset([4, 5, 8, 3], config=held)  # the first and the last terminated
+    assert dataset.learned_lengths.tolist() == [4, 7, 9, 3]
+    order = np.sort(np.argsort(-dataset.returns)[:2])
+    assert (dataset.best(0.5).learned_lengths == dataset.learned_lengths[order]).all()
+    assert dataset.num_steps == 20 and not dataset.learned_lengths.flags.writeable

@@ -14,10 +14,11 @@ import torch
 from lpt.algorithms import find_algorithm
 from lpt.checkpoint.files import latest_checkpoint, load_training_state
 from lpt.cli.data import main
-from lpt.config import DatasetConfig
+from lpt.config import DatasetConfig, SamplerConfig
 from lpt.data import (
     Provenance,
     TrajectoryDataset,
+    TrajectorySampler,
     convert,
     load,
     read_file,
@@ -102,6 +103,20 @@ def test_a_folder_holds_what_load_gives(folders, source, kind, discrete, config)
     assert not [path for path in folders.iterdir() if path.name.startswith(".")]
     rewards = np.load(folders / "mine.lpt" / "rewards.npy", allow_pickle=False)  # numpy opens them
     np.testing.assert_array_equal(rewards, in_memory.rewards)
+
+
+def test_a_folder_keeps_its_held_steps(source, tmp_path):
+    config = DatasetConfig(horizon=12, returns="held", held_steps=4, rest=(0, 2))
+    path = source("npz")
+    made = convert(path, tmp_path / "mine.lpt", config, log=None)
+    assert load(tmp_path / "mine.lpt", log=None).config == made.config == config
+    assert made.learned_lengths.sum() > made.num_steps
+    samplers = [
+        TrajectorySampler(data, SamplerConfig(batch_trajectories=5), context=3, seed=0)
+        for data in (made, load(path, config, log=None))
+    ]
+    one, other = (sampler.next() for sampler in samplers)
+    assert one.observations.equal(other.observations) and one.actions.equal(other.actions)
 
 
 def test_files_as_others_write_them(steps, tmp_path):

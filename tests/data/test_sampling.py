@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lpt.config import SamplerConfig
+from lpt.algorithms.return_to_go import with_return_to_go
+from lpt.config import DatasetConfig, SamplerConfig
 from lpt.data import Batch, TrajectoryDataset, TrajectorySampler
 
 
@@ -280,3 +282,214 @@ def test_quantiles_of_the_returns_count_trajectories_as_they_are_drawn():
     shares = (0.0, 0.29, 0.31, 0.5, 0.74, 0.76, 1.0)
     assert sampler_of(data).return_quantiles(shares) == (0, 0, 1, 1, 1, 1, 1)
     assert sampler_of(data, draw="uniform").return_quantiles(shares) == (0, 0, 0, 0, 0, 1, 1)
+
+
+# Tilted draws, held steps, and how much a trajectory counts
+
+
+def stopping(lengths, terminated=None, seed=0, **config) -> TrajectoryDataset:
+    """Random trajectories of 4 observation entries, labels held to step 12."""
+    rng = np.random.default_rng(seed)
+    config = {"returns": "held", "horizon": 12, "rest": (2, 3), **config}
+    steps = sum(lengths)
+    return TrajectoryDataset.from_offsets(
+        rng.normal(1, 2, (steps, 4)),
+        rng.uniform(-1, 1, (steps, 2)),
+        rng.normal(size=steps),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        terminated,
+        config=DatasetConfig(**config),
+    )
+
+
+def written_out(dataset: TrajectoryDataset, back: int) -> TrajectoryDataset:
+    """The same data with their held steps stored; the last reward falls due again in each."""
+    parts, ends = [], []
+    for i, length in enumerate(dataset.lengths):
+        held = 0 if dataset.terminated[i] else min(back, max(12 - length, 0))
+        one = dataset.trajectory(i)
+        still = np.repeat(one.observations[-1:], held, axis=0)
+        still[:, list(dataset.config.rest)] = 0
+        parts.append(
+            (
+                np.concatenate([one.observations, still]),
+                np.concatenate([one.actions, np.zeros((held, 2), np.float32)]),
+                np.concatenate([one.rewards, np.repeat(one.rewards[-1:], held)]),
+            )
+        )
+        ends.append(length + held)
+    arrays = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    config = replace(dataset.config, held_steps=0)
+    out = TrajectoryDataset.from_offsets(
+        *arrays, np.concatenate([[0], np.cumsum(ends)]), dataset.terminated, config=config
+    )
+    # The labels claim the held steps, stored or not; the rewards are summed in another order.
+    np.testing.assert_allclose(out.returns, dataset.returns, rtol=1e-5, atol=1e-5)
+    out = replace(out, returns=dataset.returns)
+    vars(out)["observation_moments"] = dataset.observation_moments
+    return out
+
+
+def assert_same(one: Batch, other: Batch) -> None:
+    for field in fields(Batch):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 15), min_size=1, max_size=6),
+    ended=st.lists(st.booleans(), min_size=6, max_size=6),
+    held=st.integers(1, 14),
+    rest=st.sampled_from([(), (2, 3), (0,)]),
+    context=st.integers(1, 5),
+    segments=st.integers(0, 4),
+    segment=st.integers(1, 8),
+    draw=st.sampled_from(["length", "uniform"]),
+    tilt=st.sampled_from([0.0, 3.0]),
+    counted=st.sampled_from([0, 9]),
+)
+@settings(max_examples=120, deadline=None)
+def test_held_steps_are_learned_from_as_if_they_were_stored(
+    lengths, ended, held, rest, context, segments, segment, draw, tilt, counted
+):
+    """Every batch is bit for bit that of the same data with the held steps written out."""
+    ended = ended[: len(lengths)]
+    dataset = stopping(lengths, ended, held_steps=held, rest=rest)
+    stored = written_out(dataset, held)
+    assert dataset.learned_lengths.tolist() == stored.lengths.tolist()
+    options = {"segments": segments, "segment_steps": segment, "draw": draw}
+    options |= {"label_tilt": tilt, "counted_steps": counted}
+    options |= {"batch_trajectories": max(1, len(lengths) - 1)}
+    ours, theirs = (sampler_of(data, context, **options) for data in (dataset, stored))
+    for _ in range(2):
+        assert_same(ours.next(), theirs.next())
+    assert_same(ours.whole([0]), theirs.whole([0]))
+    assert ours.return_quantiles((0.2, 0.9)) == theirs.return_quantiles((0.2, 0.9))
+
+
+def test_a_held_step_is_the_last_observation_at_rest_with_no_action():
+    dataset = stopping(
+        [3, 2, 12], [False, True, False], held_steps=2, standardize_observations=False
+    )
+    assert dataset.learned_lengths.tolist() == [5, 2, 12]  # ended; at the horizon
+    assert dataset.lengths.tolist() == [3, 2, 12] and dataset.num_steps == 17
+    batch, one = sampler_of(dataset).whole([0]), dataset.trajectory(0)
+    still = [*one.observations[2, :2], 0, 0]
+    np.testing.assert_array_equal(batch.observations[0, 0], [*one.observations, still, still])
+    np.testing.assert_array_equal(batch.actions[0, 0], [*one.actions, [0, 0], [0, 0]])
+    np.testing.assert_array_equal(batch.previous_actions[0, 0], [[0, 0], *one.actions, [0, 0]])
+    assert batch.weight[0, 0].tolist() == [1] * 5
+    assert "held steps   2, at most 2 a trajectory" in repr(dataset)
+
+
+def test_held_steps_stop_at_the_horizon():
+    assert stopping([10, 12, 14, 1], held_steps=4).learned_lengths.tolist() == [12, 12, 14, 5]
+
+
+def test_returns_to_go_count_down_while_the_end_is_held():
+    """Two trajectories that earn 1 and 2 a step: in each held step as much less is to go."""
+    dataset = TrajectoryDataset.from_offsets(
+        np.ones((3, 1)),
+        np.zeros((3, 1)),
+        [1.0, 1.0, 2.0],
+        [0, 2, 3],
+        config=DatasetConfig(returns="held", horizon=5, held_steps=2, rest=(0,)),
+    )
+    batch = sampler_of(with_return_to_go(dataset)).whole([0, 1])
+    data = with_return_to_go(dataset)
+    to_go = batch.observations[..., 1].numpy() * data.observation_std[1] + data.observation_mean[1]
+    np.testing.assert_allclose(to_go[0, 0], [5, 4, 3, 2], rtol=1e-6)
+    np.testing.assert_allclose(to_go[1, 0, :3], [10, 8, 6], rtol=1e-6)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 15), min_size=1, max_size=4),
+    held=st.integers(0, 14),
+    context=st.integers(1, 5),
+    segment=st.integers(0, 20),
+    counted=st.integers(0, 30),
+)
+@settings(max_examples=80, deadline=None)
+def test_what_a_trajectory_counts(lengths, held, context, segment, counted):
+    """Over all starts, each once: the sum over its steps, or `counted_steps` times their mean."""
+    dataset = stopping(lengths, held_steps=held)
+    steps = int(dataset.learned_lengths[0])
+    options = (
+        {"segment_steps": segment, "segments": steps + segment - 1} if segment else {"segments": 0}
+    )
+    if not segment:
+        options["segment_steps"] = 1
+    sampler = sampler_of(dataset, context, kind=EveryStart, counted_steps=counted, **options)
+    batch, whole = sampler.resegment([0]), sampler_of(dataset, segments=0).whole([0])
+    estimate = (batch.weight * windowed(batch, context)).sum()
+    total = windowed(whole, context).sum()
+    expected = counted * total / steps if counted else total
+    torch.testing.assert_close(estimate, expected, rtol=1e-4, atol=1e-5)
+
+
+LENGTHS = [2, 14, 5, 9]
+
+
+@pytest.mark.parametrize("tilt", [0.0, 2.0])
+@pytest.mark.parametrize("draw", ["length", "uniform"])
+@pytest.mark.parametrize(("held", "segments", "segment", "counted"), [(0, 0, 1, 0), (6, 2, 3, 7)])
+def test_a_batch_estimates_what_it_says(draw, tilt, held, segments, segment, counted):
+    """Mean of sum(weight f) over random batches: sum_i v_i C_i / sum_i v_i (the module's words)."""
+    dataset = stopping(LENGTHS, [False, False, True, False], held_steps=held)
+    steps = dataset.lengths + ([6, 0, 0, 3] if held else 0)
+    sums = []
+    for i in range(4):
+        whole = sampler_of(dataset, segments=0).whole([i])
+        sums.append(float(windowed(whole, 3)[..., : steps[i]].sum()))
+    label = (dataset.returns - dataset.returns.min()) / np.ptp(dataset.returns)
+    chance = (steps if draw == "length" else 1) * np.exp(tilt * label)
+    counts = np.array(sums) * (counted / steps if counted else 1)
+    expected = (chance * counts).sum() / chance.sum()
+    options = {"segments": segments, "segment_steps": segment, "counted_steps": counted}
+    sampler = sampler_of(dataset, 3, draw=draw, label_tilt=tilt, **options)
+    found, drawn, draws = [], np.zeros(4), 1500
+    for _ in range(draws):
+        batch = sampler.next()
+        drawn[int(batch.index)] += 1 / draws
+        found.append(float((batch.weight * windowed(batch, 3)).sum()))
+    np.testing.assert_allclose(drawn, chance / chance.sum(), atol=0.05)
+    assert np.mean(found) == pytest.approx(expected, abs=4 * np.std(found) / np.sqrt(draws))
+
+
+def test_a_tilt_of_nothing_and_equal_labels_change_nothing(make_dataset):
+    dataset = make_dataset([4, 9, 20])
+    level = replace(dataset, returns=np.ones(3, np.float32))
+    for data, tilt in ((dataset, 0.0), (level, 5.0)):
+        options = {"batch_trajectories": 2, "segments": 2}
+        assert_same(
+            sampler_of(data, label_tilt=tilt, **options).next(), sampler_of(data, **options).next()
+        )
+
+
+def test_quantiles_of_the_returns_are_those_of_the_tilted_data():
+    """Returns 0 and 1, two to one: tilted by log 4 the one of 1 has two thirds of the chances."""
+    data = TrajectoryDataset.from_offsets(
+        np.zeros((3, 1)), np.zeros((3, 1)), [0.0, 0.0, 1.0], [0, 1, 2, 3]
+    )
+    sampler = sampler_of(data, label_tilt=float(np.log(4)))
+    assert sampler.return_quantiles((0.3, 0.36, 0.5)) == (0, 1, 1)
+    assert sampler_of(data).return_quantiles((0.3, 0.36, 0.5, 0.7)) == (0, 0, 0, 1)
+
+
+def test_the_largest_tilt_draws_the_highest_label(make_dataset):
+    dataset = make_dataset([10] * 50)
+    batch = sampler_of(dataset, label_tilt=80.0, batch_trajectories=50).next()
+    assert sorted(batch.index.tolist()) == list(range(50))
+    sampler = sampler_of(dataset, label_tilt=80.0)
+    assert {int(sampler.next().index) for _ in range(20)} == {int(dataset.returns.argmax())}
+
+
+@pytest.mark.parametrize("tilt", [-0.1, float("inf"), float("nan"), 81])
+def test_a_tilt_that_is_none_is_refused(tilt):
+    with pytest.raises(ValueError, match=r"sampler\.label_tilt=.* must be finite, from 0 to 80"):
+        SamplerConfig(label_tilt=tilt)
+
+
+def test_counted_steps_are_not_negative():
+    with pytest.raises(ValueError, match=r"sampler\.counted_steps=-1 must be 0 or more"):
+        SamplerConfig(counted_steps=-1)

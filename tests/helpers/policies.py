@@ -55,11 +55,17 @@ def make_policy_model(
     return LatentPlanTransformer(config, spaces)
 
 
-def make_policy(discrete: bool = False, *, dropout: float = 0.0, **options: Any) -> LPTPolicy:
-    """A policy of such a model."""
-    model = make_policy_model(discrete, dropout=dropout)
-    metadata = make_metadata(spaces=model.spaces)
-    return LPTPolicy(model, metadata, PlanningConfig(steps=2), **options)
+def make_policy(
+    discrete: bool = False,
+    *,
+    dropout: float = 0.0,
+    model: dict[str, Any] | None = None,
+    **options: Any,
+) -> LPTPolicy:
+    """A policy of such a model, of which `model` holds more settings."""
+    network = make_policy_model(discrete, **{"dropout": dropout, **(model or {})})
+    metadata = make_metadata(spaces=network.spaces)
+    return LPTPolicy(network, metadata, **{"planning": PlanningConfig(steps=2), **options})
 
 
 class Corridor(gymnasium.Env):

@@ -106,6 +106,7 @@ def read_mapped(
         provenance=_provenance(record.provenance, config, folder, origin),
         config=config,
         num_actions=record.num_actions,
+        counts_down=False,
     )
     # As if computed before; a copy with other observations (`dataclasses.replace`) will do so.
     vars(dataset)["observation_moments"] = record.moments

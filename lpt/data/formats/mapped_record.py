@@ -118,9 +118,11 @@ class Record:
     def _parse(cls, entries: dict[str, Any]) -> Record:
         keys = ("observation_mean", "observation_std")
         mean, std = (np.array(entries[key], np.float32) for key in keys)
+        options = entries["config"]
+        rest = tuple(options.get("rest", ()))  # JSON has no tuples, early folders no such option
         record = cls(
             provenance=Provenance.from_dict(entries["provenance"]),
-            config=DatasetConfig(**entries["config"]),
+            config=DatasetConfig(**{**options, "rest": rest}),
             num_actions=entries["num_actions"],
             sizes=Sizes(**entries["sizes"]),
             moments=(mean, std),

@@ -131,4 +131,6 @@ def _why_made(request: Request, task: Task) -> str:
         return "asked for"
     if task.files:
         return f"no D4RL file in {d4rl_folder()}"
-    return f"the package holds only seed {SHIPPED_SEED} in full size"
+    if request.recipe is not None and request.recipe.shipped is not None:
+        return f"the package holds only seed {SHIPPED_SEED} in full size"
+    return "no such data are published"
