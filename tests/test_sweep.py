@@ -192,6 +192,22 @@ def test_a_finished_run_with_other_settings_is_refused(swept, umaze, tmp_path):
         unfinished(read_sweep(path, out))
 
 
+def test_a_record_of_a_version_with_fewer_settings_is_no_other_run(swept):
+    out, path = swept
+    (trial,) = (trial for trial in read_sweep(path, out) if "fine" in trial.name)
+    record = json.loads(trial.record.read_text())
+    kept = record["settings"]
+    older = {**kept, "model": {k: v for k, v in kept["model"].items() if k != "dropout"}}
+    older["planning"] = {"steps": kept["planning"]["steps"]}
+    older["steps"], older["inference"] = older.pop("updates"), "amortised"
+    del older["engine"]
+    trial.record.write_text(json.dumps({**record, "settings": older}))
+    try:
+        assert unfinished([trial]) == []
+    finally:
+        trial.record.write_text(json.dumps(record))
+
+
 def test_a_run_whose_process_is_killed_is_recorded(umaze, tmp_path):
     (trial,) = read_sweep(write_sweep(tmp_path, umaze), tmp_path / "out")
     processes = Processes()
