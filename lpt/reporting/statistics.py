@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import trim_mean
 
 RESAMPLES = 2000
 """Bootstrap resamples of every interval."""
@@ -11,7 +10,7 @@ RESAMPLES = 2000
 
 def iqm(returns: np.ndarray) -> float:
     """Interquartile mean of `[n]` values (Agarwal et al., 2021), robust and hardly biased."""
-    return float(trim_mean(np.asarray(returns, float), 0.25))
+    return float(_middle_half(np.asarray(returns, float)))
 
 
 def bootstrap_interval(
@@ -36,7 +35,19 @@ def bootstrap_interval(
     for i, run in enumerate(runs):
         drawn = run[rng.integers(len(run), size=(RESAMPLES, len(run)))]
         trimmed = statistic == "iqm"
-        statistics[i] = trim_mean(drawn, 0.25, axis=1) if trimmed else drawn.mean(axis=1)
+        statistics[i] = _middle_half(drawn) if trimmed else drawn.mean(axis=1)
     chosen = rng.integers(len(runs), size=(len(runs), RESAMPLES))
     low, high = np.quantile(np.take_along_axis(statistics, chosen, 0).mean(axis=0), (0.025, 0.975))
     return float(low), float(high)
+
+
+def _middle_half(values: np.ndarray) -> np.ndarray:
+    """Return the mean of `[..., n]` values without the lowest and highest quarter, `[...]`.
+
+    It is SciPy's `trim_mean(values, 0.25)`, whose import would take a second of every start.
+    """
+    count = values.shape[-1]
+    cut = count // 4
+    parted = np.partition(values, (cut, count - cut - 1), axis=-1)
+    middle: np.ndarray = parted[..., cut : count - cut].mean(axis=-1)
+    return middle
