@@ -337,3 +337,17 @@ def test_parts_that_do_not_go_together_are_refused():
         make_engine("preconditioned", corrected=True)
     with pytest.raises(ValueError, match="does not go with"):
         LangevinEngine(LANGEVIN["langevin"], SHAPE)
+
+
+def test_chains_from_the_prior_forget_it_and_keep_nothing():
+    """4000 chains, 300 corrected steps: the posterior's moments within 5 standard errors."""
+    settings = {"start": "prior", "corrected": True, "steps": 300, "step_size": 0.5}
+    engine = make_engine("langevin-paper", **settings)
+    result = sample(engine, CORRELATED, X.expand(4000, -1), torch.Generator().manual_seed(0))
+    mean, covariance, _ = exact(CORRELATED, X)
+    got_mean, got_covariance = moments(result.z0)
+    deviations = covariance.diagonal() ** 0.5
+    assert ((got_mean - mean).abs() < 5 / 4000**0.5 * deviations).all()
+    scale = deviations[:, None] * deviations[None, :]
+    assert ((got_covariance - covariance).abs() < 0.11 * scale).all()
+    assert not engine.persistent and engine.state_dict().keys() == {"step_size"}
