@@ -29,6 +29,10 @@ KINDS = {
     "variational": ["--engine", "variational"],
     "whole, noisy": ["--sampler.segments", "0", "--training.observation-noise", "0.1"],
     "history": "--training.history-dropout 0.5 --training.history-dropout-updates 9".split(),
+    "own evidence": (
+        "--engine langevin --posterior.trajectories 5 --posterior.segments 3 --posterior.warmup 2 "
+        "--sampler.stratified"
+    ).split(),
     "two trajectories": ["--engine", "langevin-paper", "--sampler.batch-trajectories", "2"],
 }
 SAVING = ["--training.checkpoint-minutes", "0.002", "--evaluation.episodes", "1"]
@@ -160,7 +164,8 @@ class Absent(Ranks):
 def test_a_process_without_a_row_of_the_batch_changes_nothing(kind, commands, build_trainer):
     """No part of a small batch may be a process's; its gradients are zero, not NaN."""
     trainer = build_trainer(commands[list(KINDS).index(kind)], Absent(1, 2))
-    trainer.sampler._rows = lambda index: np.zeros(0, dtype=np.int64)
+    for sampler in filter(None, (trainer.sampler, trainer.evidence)):
+        sampler._rows = lambda index: np.zeros(0, dtype=np.int64)
     scalars = trainer.update()
     assert float(scalars["optim/gradient_norm"]) == 0.0 and float(scalars["loss/total"]) == 0.0
     assert all(torch.isfinite(p).all() for p in trainer.model.parameters())

@@ -261,7 +261,7 @@ def test_engines_without_chains_remember_no_trajectory(name):
         sample(engine, CORRELATED, X.expand(8, -1), torch.Generator().manual_seed(0)).z0
         for _ in range(2)
     )
-    assert torch.equal(one, two) and not engine.persistent
+    assert torch.equal(one, two) and engine.chains is None
     after = engine.state_dict()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[key], value) for key, value in before.items())
@@ -350,4 +350,4 @@ def test_chains_from_the_prior_forget_it_and_keep_nothing():
     assert ((got_mean - mean).abs() < 5 / 4000**0.5 * deviations).all()
     scale = deviations[:, None] * deviations[None, :]
     assert ((got_covariance - covariance).abs() < 0.11 * scale).all()
-    assert not engine.persistent and engine.state_dict().keys() == {"step_size"}
+    assert engine.chains is None and engine.state_dict().keys() == {"step_size"}

@@ -117,7 +117,7 @@ def test_two_runs_with_one_seed_are_identical_and_other_seeds_differ(
     other = train(make_config(engine=engine, seed=6), dataset, 2)
     (tensors, values), (others, other_values) = one.state(), other.state()
     assert values["sampler"] != other_values["sampler"]
-    chains, persistent = "engine.chains.states", one.inference.engine.persistent
+    chains, persistent = "engine.chains.states", one.inference.engine.chains is not None
     for name in ("rng.noise", "rng.views", *([chains] * persistent)):
         assert not torch.equal(tensors[name], others[name])
     # Chains of engines that do not use them would be nine tenths of a checkpoint.
@@ -275,7 +275,7 @@ def test_history_dropout_ends_when_configured(dataset, make_config):
     segments = config.sampler.segments
     shares = []
     for _ in range(3):
-        shares.append(trainer._segments_without_history())
+        shares.append(trainer._segments_without_history(trainer.sampler.next()))
         trainer.update()
     assert shares == [segments, segments, 0]
 

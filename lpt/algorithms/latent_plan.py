@@ -123,13 +123,23 @@ def build_engine(context: LearningContext) -> PosteriorEngine:
         ValueError: for settings that do not go together.
     """
     config, plan_shape = context.config, context.model.plan_shape
+    own_batch = config.posterior.trajectories > 0
     if config.engine == "variational":
+        if own_batch:
+            raise ValueError(
+                "posterior.trajectories needs plans that are kept: engine variational keeps none"
+            )
         return Variational(config.posterior, plan_shape)
     settings = LangevinSettings.of(LANGEVIN[config.engine], config.posterior)
+    if own_batch and not settings.steps:
+        raise ValueError(
+            "posterior.trajectories needs posterior.steps of 1 or more: without a step the "
+            "proposal learns from the sampler's batch itself"
+        )
     return LangevinEngine(
         settings,
         plan_shape,
-        chains=_chains(context) if settings.start == "chains" else None,
+        chains=_chains(context) if own_batch or settings.start == "chains" else None,
         proposal=_proposal(context) if settings.proposes else None,
         ranks=context.ranks,
     )

@@ -80,6 +80,9 @@ class SamplerConfig:
     counted_steps: int = 0
     """Steps that every trajectory counts as in the log-likelihood, so that long ones do not
     outweigh short ones; 0 counts each of its steps once."""
+    stratified: bool = False
+    """Whether one segment lies in each M-th of a trajectory, instead of M anywhere: the same sum
+    is estimated with less noise."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that make no batch, and weights that are no weights."""
@@ -190,6 +193,10 @@ class ProposalConfig:
     """Attention heads."""
 
 
+LEAST = {"prior_warmup": 0, "warmup": 0, "trajectories": 0, "segments": 0, "segment_steps": 1}
+"""The least value of whole numbers in `posterior`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PosteriorConfig:
     """How plans are inferred while learning (by which engine is `--engine`)."""
@@ -207,6 +214,18 @@ class PosteriorConfig:
     corrected: bool | None = None
     """Whether Langevin steps are accepted or refused (Metropolis), with a step size that adapts to
     six acceptances in ten; unset: as the engine does."""
+    trajectories: int = 0
+    """Trajectories whose chains move in an update, as evidence of their own; the parameters then
+    learn from the sampler's batch at the plans that its trajectories' chains hold. 0: the
+    sampler's batch is both."""
+    segments: int = 16
+    """Segments of such a trajectory that are its evidence (with posterior.trajectories); few make
+    a chain fit their noise."""
+    segment_steps: int = 1
+    """Scored steps of such a segment."""
+    warmup: int = 50
+    """First updates, in which the parameters learn from the moved trajectories only (with
+    posterior.trajectories): kept plans are stale while everything changes."""
     prior_weight: float = 1.0
     """Weight of log p(z0) in the joint; below 1 plans may carry more information."""
     prior_start: float = 0.1
@@ -220,8 +239,9 @@ class PosteriorConfig:
     def __post_init__(self) -> None:
         """Raise ValueError for weights that are no weights."""
         _check_positive("posterior", self, ("prior_weight", "prior_start", "return_weight"))
-        if self.prior_warmup < 0:
-            raise ValueError(f"posterior.prior_warmup={self.prior_warmup} must not be negative")
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"posterior.{name}={getattr(self, name)} must be {least} or more")
 
     def weight_at(self, update: int) -> float:
         """Return the prior's weight at an update."""

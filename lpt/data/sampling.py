@@ -18,7 +18,8 @@ history it would see if the whole trajectory were read.
 
 The start is uniform over -(c-1) ... length-1, so segments hang over both ends and every step, the
 first and the last included, lies in a segment with the same probability p = c / (length + c - 1).
-With w = 1 / (M p), sum(weight * f) is an unbiased estimate of sum_t f_t.
+With w = 1 / (M p), sum(weight * f) is an unbiased estimate of sum_t f_t. So it is where the M
+starts are `stratified`, each uniform over an M-th of that range: together they cover it as evenly.
 
 What a batch estimates. Let T_i be trajectory i's length, S_i the sum of f over its steps, and v_i
 its chance: T_i or 1 (`draw`), times exp(`label_tilt` u_i), u_i its label from 0 (lowest) to 1
@@ -134,20 +135,31 @@ class TrajectorySampler:
         read_scattered(dataset.observations, dataset.actions)
 
     def next(self) -> Batch:
-        """Return the next random batch.
+        """Return the next random batch; see `draw`."""
+        return self.resegment(self.draw())
+
+    def draw(self, among: np.ndarray | None = None) -> np.ndarray:
+        """Return the trajectories `[B]` of the next batch.
 
         Trajectories are drawn one after another, in proportion to length or with equal chances,
         tilted by label, among those not yet drawn (successive sampling without replacement). This
         is done at once
         by an exponential race: trajectory i arrives at time Exp(1) / weight_i, the first B arrivals
         are taken (Efraimidis and Spirakis 2006, where the key is u^(1/w)).
+
+        Args:
+            among: `[n]` bool, those to draw from, all of them where they are fewer than a batch;
+                unset: any.
         """
         arrival = self._rng.standard_exponential(len(self._inverse_weight), dtype=np.float32)
         arrival *= self._inverse_weight
         count = self.config.batch_trajectories
+        if among is not None:
+            arrival[~among] = np.inf
+            count = min(count, int(among.sum()))
         if count < len(arrival):
-            return self.resegment(np.argpartition(arrival, count)[:count])
-        return self.resegment(np.argsort(arrival))
+            return np.argpartition(arrival, count)[:count]
+        return np.argsort(arrival)
 
     def resegment(self, index: np.ndarray | torch.Tensor) -> Batch:
         """Return fresh random segments of the trajectories `index` `[B]` that are of this shard.
@@ -212,8 +224,13 @@ class TrajectorySampler:
         return np.asarray(counted / length if counted else np.ones(length.shape), np.float32)
 
     def _starts(self, width: np.ndarray) -> np.ndarray:
-        """Return M numbers, each uniform over 0 ... width-1, for each of `width` `[B, 1]`."""
-        return self._rng.integers(0, width, size=(len(width), self.config.segments))
+        """Return M numbers, uniform over 0 ... width-1 all together, for each width `[B, 1]`."""
+        shape = (len(width), self.config.segments)
+        if not self.config.stratified:
+            return self._rng.integers(0, width, size=shape)
+        share = (np.arange(shape[1]) + self._rng.random(shape)) / shape[1]
+        start: np.ndarray = np.minimum((share * width).astype(np.int64), width - 1)  # if rounded up
+        return start
 
     def _rows(self, index: np.ndarray) -> np.ndarray:
         """Return the places of this shard's trajectories among `index` `[B]`."""

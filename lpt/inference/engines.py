@@ -72,8 +72,8 @@ class PosteriorSample:
 class PosteriorEngine(Protocol):
     """How plans are inferred while learning."""
 
-    persistent: bool
-    """Whether it keeps one chain for each trajectory across visits."""
+    chains: Chains | None
+    """One for each trajectory, kept across visits; None where none are kept."""
 
     def infer(self, evidence: Evidence, noise: Noise) -> PosteriorSample:
         """Infer plans for a batch; `noise` is on the model's device."""
@@ -169,7 +169,8 @@ class LangevinEngine:
         Args:
             settings: which Langevin.
             plan_shape: `(N, D)` of a plan.
-            chains: one for each trajectory of this process's shard, where they start chains.
+            chains: one for each trajectory of this process's shard, where they start chains, or
+                hold the plans at which the parameters learn.
             proposal: the network, where one proposes starts or metric.
             ranks: the processes that share a batch; unset: this one alone.
 
@@ -177,8 +178,8 @@ class LangevinEngine:
             ValueError: if one of them is missing.
         """
         self.settings, self.plan_shape, self.ranks = settings, plan_shape, ranks or Ranks()
-        self.persistent = settings.start == "chains"
-        if self.persistent != (chains is not None) or settings.proposes != (proposal is not None):
+        needs_chains = settings.start == "chains" and chains is None
+        if needs_chains or settings.proposes != (proposal is not None):
             raise ValueError(f"{settings} does not go with these chains and this proposal")
         self.chains, self.proposal = chains, proposal
         self.step_size = settings.step_size
@@ -214,7 +215,8 @@ class LangevinEngine:
 
     def _start(self, evidence: Evidence, draw: Draw | None, noise: Noise) -> Tensor:
         """Return where the chains start, `[B, N, D]`."""
-        if self.chains is not None:
+        if self.settings.start == "chains":
+            assert self.chains is not None
             return self.chains.read(evidence.index).to(evidence.returns.device)
         if self.settings.start == "proposal":
             assert draw is not None
@@ -286,7 +288,7 @@ class LangevinEngine:
 class Variational:
     """A Gaussian for each trajectory, fitted anew by Adam from the prior at each visit."""
 
-    persistent = False
+    chains: Chains | None = None
 
     def __init__(self, config: PosteriorConfig, plan_shape: tuple[int, int]) -> None:
         """Fit plans of `(N, D)`, by 8 steps of size 0.3 where nothing else is configured.

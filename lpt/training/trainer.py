@@ -4,6 +4,11 @@
 climb the log joint at those plans. Chain and parameters see the same log joint in nats; the loss is
 only divided by the mean length of a trajectory (or by the steps it counts as), so that it reads as
 nats a step.
+
+Both sums over steps are estimates (`lpt.data.sampling`), and what is a good draw differs: a chain
+wants many steps of its own trajectory, parameters a few of many trajectories. With
+`posterior.trajectories` each has a batch of its own: chains of some trajectories move, with many
+steps each, and the parameters learn from others at the plans that their chains hold.
 """
 
 from __future__ import annotations
@@ -11,13 +16,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from lpt.algorithms import find_algorithm
 from lpt.algorithms.algorithm import LearningContext
-from lpt.config import Config
+from lpt.config import Config, SamplerConfig
 from lpt.data import Batch, TrajectoryDataset, TrajectorySampler
 from lpt.inference.engines import PosteriorSample
 from lpt.inference.noise import SharedNoise, noise_like
@@ -83,7 +89,9 @@ class Trainer:
                 views=self.views,
             )
         )
-        self.sampler = self._build_sampler()
+        self.sampler = self._build_sampler(config.sampler, config.seed)
+        self.evidence = self._build_evidence()
+        self._visited = np.zeros(len(dataset), bool)
         self.average = AveragedModel(self.model, multi_avg_fn=self._averaging)
         self.average.update_parameters(self.model)
         self.optimizer = build_optimizer(self._parameters(), config.training, device)
@@ -103,16 +111,34 @@ class Trainer:
             raise ValueError("training.compile is for one process: leave it out under torchrun")
         return compiled(self.model.log_actions, self.device)
 
-    def _build_sampler(self) -> TrajectorySampler:
+    def _build_sampler(self, config: SamplerConfig, seed: int) -> TrajectorySampler:
         engine = self.inference.engine
         return TrajectorySampler(
             self.dataset,
-            self.config.sampler,
+            config,
             context=self.config.model.context,
-            seed=self.config.seed,
+            seed=seed,
             shard=(self.ranks.rank, self.ranks.count),
-            owned=engine is not None and engine.persistent,
+            owned=engine is not None and engine.chains is not None,
         )
+
+    def _build_evidence(self) -> TrajectorySampler | None:
+        """Return what draws the chains' own batches, where they have some."""
+        posterior = self.config.posterior
+        if self.inference.engine is None or not posterior.trajectories:
+            return None
+        if posterior.trajectories > len(self.dataset):
+            raise ValueError(
+                f"posterior.trajectories={posterior.trajectories}, but {self.dataset.provenance.id}"
+                f" has {len(self.dataset)} trajectories: set it to {len(self.dataset)} or less"
+            )
+        config = replace(
+            self.config.sampler,
+            batch_trajectories=posterior.trajectories,
+            segments=posterior.segments,
+            segment_steps=posterior.segment_steps,
+        )
+        return self._build_sampler(config, self.config.seed + 1)
 
     def _in_precision(self, function: Function) -> Function:
         return in_precision(function, self.config.training.precision, self.device)
@@ -127,22 +153,20 @@ class Trainer:
         settings = self.config.training
         rate = set_learning_rate(self.optimizer, settings, self.updates, self.config.updates)
         weight = self.config.posterior.weight_at(self.updates)
-        batch = self._with_noise(self._next())
-        posterior = self._infer(batch, weight)
+        moved = self._with_noise(self._next())
+        posterior = self._infer(moved, weight)
+        batch, z0 = self._to_learn(moved, posterior.z0)
         self.model.train()
-        log_actions, log_return = self._log_likelihood(posterior.z0, batch)
-        loss = self.scale * (posterior.penalty - (log_actions + log_return).mean())
-        share = len(batch.index) / len(batch.drawn)
-        terms = torch.stack((loss, log_actions.mean(), log_return.mean())) * share
-        if share == 0:  # other processes have the whole batch, and a mean of nothing is NaN
-            terms = terms.nan_to_num(0.0)
+        log_actions, log_return = self._log_likelihood(z0, batch)
+        means = [rows.sum() / len(batch.drawn) for rows in (log_actions, log_return)]
+        loss = self.scale * (_share(posterior.penalty, moved) - (means[0] + means[1]))
         self.optimizer.zero_grad(set_to_none=True)
-        terms[0].backward()
-        terms, transitions = terms.detach(), (batch.weight > 0).sum()
+        loss.backward()
+        terms, transitions = torch.stack((loss, *means)).detach(), (batch.weight > 0).sum()
         self._sum_over_processes(terms, transitions)
         norm = nn.utils.clip_grad_norm_(self._parameters(), settings.gradient_clip)
         self.optimizer.step()
-        self._remember(posterior.z0, batch)
+        self._remember(posterior.z0, moved)
         self.average.update_parameters(self.model)
         self.updates += 1
         return {
@@ -157,11 +181,33 @@ class Trainer:
         }
 
     def _next(self) -> Batch:
-        """Return this process's part of the next batch; noise is for its rows from now on."""
-        batch = self.sampler.next().to(self.device)
+        """Return this process's part of the next batch whose plans are inferred."""
+        if self.evidence is None:
+            return self._on_device(self.sampler.next())
+        index = self.evidence.draw()
+        self._visited[index] = True
+        return self._on_device(self.evidence.resegment(index))
+
+    def _on_device(self, batch: Batch) -> Batch:
+        """Return the batch where it is used; noise is for its rows from now on."""
         for noise in (self.noise, self.views):
             noise.share(batch.rows, len(batch.drawn))
-        return batch
+        return batch.to(self.device)
+
+    def _to_learn(self, moved: Batch, z0: Tensor) -> tuple[Batch, Tensor]:
+        """Return the parameters' batch, and the plans at which they learn from it.
+
+        Args:
+            moved: the batch whose plans were inferred.
+            z0: `[B, N, D]` these plans.
+        """
+        engine = self.inference.engine
+        if self.evidence is None or self.updates < self.config.posterior.warmup:
+            return moved, z0
+        assert engine is not None and engine.chains is not None
+        index = self.sampler.draw(self._visited)
+        batch = self._with_noise(self._on_device(self.sampler.resegment(index)))
+        return batch, engine.chains.read(batch.index.cpu()).to(self.device)
 
     def _sum_over_processes(self, *scalars: Tensor) -> None:
         """Sum gradients and other tensors, of which each process has its rows' share."""
@@ -231,16 +277,16 @@ class Trainer:
         score = self._learning_log_actions if self.model.training else self._log_actions
         parts = [
             score(z, part.observations, part.previous_actions, part.actions, part.weight)
-            for part in split_history(batch, self._segments_without_history())
+            for part in split_history(batch, self._segments_without_history(batch))
         ]
         weight = self.config.posterior.return_weight
         return torch.stack(parts).sum(0), weight * self.model.log_return(z, batch.returns)
 
-    def _segments_without_history(self) -> int:
+    def _segments_without_history(self, batch: Batch) -> int:
         settings = self.config.training
         if self.updates >= settings.history_dropout_updates:
             return 0
-        return round(settings.history_dropout * self.config.sampler.segments)
+        return round(settings.history_dropout * batch.weight.shape[1])
 
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.model.parameters(), *self.inference.parameters()]
@@ -268,6 +314,7 @@ class Trainer:
         values = {
             "updates": self.updates,
             "sampler": self.sampler.state_dict(),
+            **({} if self.evidence is None else {"evidence": self.evidence.state_dict()}),
             "trajectories": self.dataset.num_trajectories,
         }
         return tensors, values
@@ -304,6 +351,9 @@ class Trainer:
         if self.device.type == "cuda" and "rng.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["rng.cuda"].cpu(), self.device)
         self.sampler.load_state_dict(values["sampler"])
+        if self.evidence is not None:
+            self.evidence.load_state_dict(values["evidence"])
+            self._visited = tensors["engine.chains.visits"].cpu().numpy() > 0
         self.updates = values["updates"]
         self._part_dropout()
 
@@ -320,3 +370,9 @@ def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     cut = len(prefix) + 1
     return {k[cut:]: tensor for k, tensor in tensors.items() if k.startswith(prefix + ".")}
+
+
+def _share(mean: Tensor, batch: Batch) -> Tensor:
+    """Return a process's part of a mean over the whole batch, given that over its own rows."""
+    own = len(batch.index)
+    return mean * (own / len(batch.drawn)) if own else torch.zeros_like(mean)
