@@ -52,6 +52,15 @@ class Inference(Protocol):
     ) -> PosteriorSample:
         """Give a prompt for each trajectory of a batch."""
 
+    def examine(
+        self,
+        posterior: PosteriorSample,
+        likelihood: LogLikelihood,
+        prior_weight: float,
+        noise: Noise,
+    ) -> dict[str, float]:
+        """Return scalars of how well a batch's prompts were inferred, for the log."""
+
     def parameters(self) -> list[nn.Parameter]:
         """Return what learns besides the model."""
 

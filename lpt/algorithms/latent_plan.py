@@ -19,11 +19,17 @@ from lpt.inference.engines import (
     ProposalNetwork,
     Variational,
 )
+from lpt.inference.health import energy_excess, largest_curvature
 from lpt.inference.noise import Noise
 from lpt.inference.planning import Plan, infer_plans
 from lpt.inference.proposal import Proposal, overview
+from lpt.inference.samplers import Energy
 from lpt.machine.precision import in_precision
+from lpt.machine.processes import Ranks
 from lpt.model import LatentPlanTransformer, Spaces
+
+FIRST_SIZE = 0.3
+"""Step size of an examining chain after an engine that has none."""
 
 
 class LatentPlan:
@@ -49,7 +55,7 @@ class LatentPlan:
 
     def inference(self, context: LearningContext) -> Inference:
         """Return inference by the configured engine."""
-        return PlanInference(context.model, build_engine(context))
+        return PlanInference(context.model, build_engine(context), context.ranks)
 
     def plan(
         self,
@@ -77,20 +83,40 @@ class LatentPlan:
 class PlanInference:
     """Latent plans of a batch, by an engine."""
 
-    def __init__(self, model: LatentPlanTransformer, engine: PosteriorEngine) -> None:
-        self.model, self.engine = model, engine
+    def __init__(self, model: LatentPlanTransformer, engine: PosteriorEngine, ranks: Ranks) -> None:
+        self.model, self.engine, self.ranks = model, engine, ranks
 
     def infer(
         self, batch: Batch, likelihood: LogLikelihood, prior_weight: float, noise: Noise
     ) -> PosteriorSample:
         """Infer a plan for each trajectory; the model must be in evaluation mode."""
+        energy = self._energy(likelihood, prior_weight)
+        given = Evidence(energy, batch.index.cpu(), batch.returns, prior_weight)
+        return self.engine.infer(given, noise)
 
+    def examine(
+        self,
+        posterior: PosteriorSample,
+        likelihood: LogLikelihood,
+        prior_weight: float,
+        noise: Noise,
+    ) -> dict[str, float]:
+        """Measure how far the plans are from where longer chains go, and how stiff it is there."""
+        energy, z0 = self._energy(likelihood, prior_weight), posterior.z0.detach()
+        std = torch.ones_like(z0) if posterior.scale is None else posterior.scale
+        size = posterior.diagnostics.get("chain/step_size", FIRST_SIZE) or FIRST_SIZE
+        unstable = 0.5 * size**2 * largest_curvature(energy, z0, std, noise) > 2
+        return {
+            "chain/energy_excess": energy_excess(energy, z0, std, size, noise, self.ranks.mean),
+            "chain/unstable": float(self.ranks.mean(unstable.float())),
+        }
+
+    def _energy(self, likelihood: LogLikelihood, prior_weight: float) -> Energy:
         def energy(z0: Tensor) -> Tensor:
             evidence = likelihood(z0) / prior_weight
             return -self.model.log_prior(z0) - evidence
 
-        given = Evidence(energy, batch.index.cpu(), batch.returns, prior_weight)
-        return self.engine.infer(given, noise)
+        return energy
 
     def parameters(self) -> list[nn.Parameter]:
         """Return what the engine learns."""

@@ -105,6 +105,16 @@ class Prompts:
         prompt = self.model.prompt(batch.returns)
         return PosteriorSample(prompt, torch.zeros((), device=prompt.device))
 
+    def examine(
+        self,
+        posterior: PosteriorSample,
+        likelihood: LogLikelihood,
+        prior_weight: float,
+        noise: Noise,
+    ) -> dict[str, float]:
+        """Nothing is inferred."""
+        return {}
+
     def parameters(self) -> list[nn.Parameter]:
         """Nothing but the model learns."""
         return []

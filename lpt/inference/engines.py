@@ -67,6 +67,8 @@ class PosteriorSample:
     """Scalar to add to the loss: the proposal's own objective, nats a trajectory."""
     diagnostics: dict[str, float] = field(default_factory=dict)
     """Scalars for the log."""
+    scale: Tensor | None = None
+    """`[B, N, D]` or `[N, D]` length scales in which chains move on from z0; None: 1."""
 
 
 class PosteriorEngine(Protocol):
@@ -192,7 +194,8 @@ class LangevinEngine:
         if self.settings.steps == 0:
             assert draw is not None
             kl = gaussian_kl(draw.mean, draw.std)
-            return PosteriorSample(draw.z0, evidence.prior_weight * kl.mean(), told)
+            penalty = evidence.prior_weight * kl.mean()
+            return PosteriorSample(draw.z0, penalty, told, draw.std.detach())
         penalty, known = torch.zeros((), device=evidence.returns.device), None
         if draw is not None:
             # The evidence bound's gradient for the proposal is the energy's gradient at its draw,
@@ -207,7 +210,14 @@ class LangevinEngine:
         if self.chains is not None:
             self.chains.write(evidence.index, chain.z0)
             told["chain/visits"] = float(self.chains.visits.float().mean())
-        return PosteriorSample(chain.z0, penalty, told)
+            told["chain/unvisited"] = float((self.chains.visits == 0).float().mean())
+        return PosteriorSample(chain.z0, penalty, told, self._scale(draw))
+
+    def _scale(self, draw: Draw | None) -> Tensor | None:
+        """Return the metric's length scales, `[B, N, D]` or `[N, D]`; None: 1."""
+        if self.settings.metric == "gradients":
+            return self.preconditioner.scale().sqrt()
+        return draw.std.detach() if self.settings.metric == "proposal" and draw else None
 
     def _propose(self, proposal: ProposalNetwork, evidence: Evidence, noise: Noise) -> Draw:
         mean, std = proposal.propose(proposal.overview(evidence.index), evidence.returns)
@@ -238,7 +248,7 @@ class LangevinEngine:
         if metric == "gradients":
             scale = self.preconditioner
             return preconditioned_langevin(energy, start, steps, size, noise, scale)
-        std = draw.std.detach() if metric == "proposal" and draw is not None else None
+        std = self._scale(draw)
         if not self.settings.corrected:
             return langevin(energy, start, steps, size, noise, std)
         chain = metropolis_langevin(energy, start, steps, size, noise, std, known)
@@ -310,7 +320,7 @@ class Variational:
         fit = fit_gaussian(evidence.energy, start, start + 1.0, steps, size, noise)
         z0 = fit.mean + fit.std * noise_like(fit.mean, noise)
         told = _describe_draw(Draw(fit.mean, fit.std, z0))
-        return PosteriorSample(z0, torch.zeros((), device=z0.device), told)
+        return PosteriorSample(z0, torch.zeros((), device=z0.device), told, fit.std)
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """Return nothing: nothing learns here."""

@@ -109,6 +109,10 @@ class Preconditioner:
         square = self.mean(gradient.square())
         self.mean_square = self.decay * self.mean_square.to(square) + (1 - self.decay) * square
         self.updates += 1
+        return self.scale()
+
+    def scale(self) -> Tensor:
+        """Return the scale `[N, D]` by the gradients seen so far, at least one."""
         mean_square = self.mean_square / (1 - self.decay**self.updates)
         return 1.0 / (mean_square.sqrt() + 1e-3)
 

@@ -37,6 +37,7 @@ from lpt.checkpoint.files import (
 from lpt.checkpoint.metadata import PolicyMetadata, ReturnQuantiles
 from lpt.config import Config, to_tree
 from lpt.evaluation import Evaluation, LPTPolicy, evaluate
+from lpt.inference.health import complaints
 from lpt.machine.files import write_text
 from lpt.reporting.console import print_evaluations
 from lpt.reporting.results import result_name, save_result
@@ -67,6 +68,7 @@ class Run:
             text = yaml.safe_dump(to_tree(config), sort_keys=False)
             write_text(text, self.folder / "config.yaml", overwrite=True)
         self._stop: int | None = None
+        self._warned: set[str] = set()
 
     @property
     def env_id(self) -> str | None:
@@ -191,6 +193,7 @@ class Run:
             )
         if writer is None:
             return
+        self._warn(scalars)
         for name, value in scalars.items():
             writer.add_scalar(name, value, self.trainer.updates)
         shown = {
@@ -201,6 +204,14 @@ class Run:
         if self.last_return is not None:
             shown["eval"] = f"{self.last_return:.1f}"
         bar.set_postfix(shown)
+
+    def _warn(self, scalars: dict[str, float]) -> None:
+        """Say once what is wrong with the chains; early on they are young whatever one does."""
+        share = self.trainer.updates / self.config.updates
+        for kind, text in complaints(scalars, finished=share == 1).items():
+            if share >= 0.5 and kind not in self._warned:
+                self._warned.add(kind)
+                self.log(f"warning: at update {self.trainer.updates}, {text}")
 
     def _evaluate(self, writer: SummaryWriter | None) -> None:
         if self.env_id is None or writer is None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from lpt.algorithms import find_algorithm
-from lpt.algorithms.algorithm import LearningContext
+from lpt.algorithms.algorithm import LearningContext, LogLikelihood
 from lpt.config import Config, SamplerConfig
 from lpt.data import Batch, TrajectoryDataset, TrajectorySampler
 from lpt.inference.engines import PosteriorSample
@@ -237,7 +237,9 @@ class Trainer:
         batch = self._next()
         weight = self.config.posterior.weight_at(self.updates)
         self.model.eval()
-        z0 = self._infer(batch, weight).z0.detach()
+        posterior = self._infer(batch, weight)
+        z0 = posterior.z0.detach()
+        examined = self._examine(posterior, batch, weight)
         fresh = self.sampler.resegment(batch.drawn).to(self.device)
         with torch.no_grad():
             others = self._of_all(z0, batch).roll(1, 0)[batch.rows]
@@ -253,15 +255,23 @@ class Trainer:
                 pair = self._of_all(torch.stack((predicted, batch.returns), dim=1), batch)
                 scalars["prior"] = float(prior) * self.scale
                 scalars["return_correlation"] = float(torch.corrcoef(pair.t())[0, 1].nan_to_num())
-        return {f"plan/{name}": value for name, value in scalars.items()}
+        return {f"plan/{name}": value for name, value in scalars.items()} | examined
+
+    def _examine(
+        self, posterior: PosteriorSample, batch: Batch, prior_weight: float
+    ) -> dict[str, float]:
+        """Return how well plans were inferred, by noise of its own: nothing learns from it."""
+        noise = SharedNoise(torch.Generator(self.device).manual_seed(self.updates))
+        noise.share(batch.rows, len(batch.drawn))
+        return self.inference.examine(posterior, self._joint(batch), prior_weight, noise)
+
+    def _joint(self, batch: Batch) -> LogLikelihood:
+        """Return `log p(tau, y | z0)` of a batch as a function of `z0`."""
+        return lambda z0: torch.stack(self._log_likelihood(z0, batch)).sum(0)
 
     def _infer(self, batch: Batch, prior_weight: float) -> PosteriorSample:
-        def likelihood(z0: Tensor) -> Tensor:
-            log_actions, log_return = self._log_likelihood(z0, batch)
-            return log_actions + log_return
-
         self.model.eval()  # no dropout inside the chains
-        return self.inference.infer(batch, likelihood, prior_weight, self.noise)
+        return self.inference.infer(batch, self._joint(batch), prior_weight, self.noise)
 
     def _with_noise(self, batch: Batch) -> Batch:
         """Return the batch with noise on what the generator sees."""
