@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lpt.config import Config, changes, from_tree, merge, preset, presets, read_config, to_tree
+from lpt.config import (
+    Config,
+    DatasetConfig,
+    ModelConfig,
+    changes,
+    from_tree,
+    merge,
+    preset,
+    presets,
+    read_config,
+    to_tree,
+)
 from lpt.config.command_line import Resume, parse, parse_config
 from lpt.config.presets import starting_point
 
@@ -251,3 +262,10 @@ def test_a_task_of_ones_own_begins_with_plain_settings_where_its_data_are_given(
     assert starting_point("maze2d-umaze", has_source=True) == preset("maze2d-umaze")
     with pytest.raises(ValueError, match="a task of your own needs its data"):
         starting_point("mine", has_source=False)
+
+
+def test_reflected_steps_need_a_context_of_one():
+    held = DatasetConfig(returns="held", held_steps=4, reflected_steps=2)
+    with pytest.raises(ValueError, match=r"without history, but model\.context is 4: set it to 1"):
+        Config(task="toy", dataset=held, model=ModelConfig(context=4))
+    assert Config(task="toy", dataset=held, model=ModelConfig(context=1)).dataset == held

@@ -41,6 +41,9 @@ class DatasetConfig:
     label of returns='held' claims already."""
     rest: tuple[int, ...] = ()
     """Entries of an observation that are zero at rest, such as velocities: zero in held steps."""
+    reflected_steps: int = 0
+    """Every other held step is one of the last so many recorded ones, mirrored in the held end: how
+    it is returned to from the other side. 0: none is."""
     standardize_observations: bool = True
     """Subtract the observations' mean and divide by their standard deviation."""
 
@@ -53,6 +56,11 @@ class DatasetConfig:
                 f"dataset.held_steps={self.held_steps} lets the end state last as the held label "
                 f"says, but dataset.returns is {self.returns!r}: set returns to held, or "
                 "held_steps to 0"
+            )
+        if self.reflected_steps < 0 or (self.reflected_steps and self.held_steps < 2):
+            raise ValueError(
+                f"dataset.reflected_steps={self.reflected_steps} must be 0, or positive with "
+                "dataset.held_steps of 2 or more, every other of which it mirrors"
             )
         if min(self.rest, default=0) < 0:
             raise ValueError(

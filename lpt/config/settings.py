@@ -76,6 +76,11 @@ class Config:
                 f"--label {self.label!r} becomes part of a folder's name: use letters, digits, "
                 "'-', '_' and '.'"
             )
+        if self.dataset.reflected_steps and self.model.context > 1:
+            raise ValueError(
+                f"dataset.reflected_steps={self.dataset.reflected_steps} makes steps without "
+                f"history, but model.context is {self.model.context}: set it to 1"
+            )
         remembers = self.algorithm != "lpt" or self.model.remembered_plans > 0
         if self.planning.method == "aggregated" and not remembers:
             raise ValueError(

@@ -3,8 +3,7 @@
 Shapes: `B` trajectories of a batch, `M` segments of each, `L` tokens of a segment.
 
 A trajectory's length is here that of what is learned from: its recorded steps, and after them the
-held ones (`dataset.held_steps`), which no array stores. They are made up where a batch is read: the
-last observation with its `dataset.rest` entries at zero, the action zero.
+held ones (`lpt.data.held`), which no array stores.
 
 One segment of c scored steps with a context of K steps::
 
@@ -46,6 +45,7 @@ import torch
 from lpt.config import SamplerConfig
 from lpt.data.blocks import read_scattered, release
 from lpt.data.dataset import TrajectoryDataset
+from lpt.data.held import HeldSteps
 
 _RESIDENT_BYTES = 1 << 30
 """Memory maps below this size stay in memory once read; of larger ones only a batch's pages do."""
@@ -259,18 +259,20 @@ class TrajectorySampler:
         index = index[rows]
         step = first[..., None] + np.arange(tokens)  # [B, M, L]
         valid = step < end[..., None]
-        base, last = data.offsets[index][:, None, None], data.offsets[index + 1][:, None, None] - 1
+        base = data.offsets[index][:, None, None]
         row = np.minimum(base + step, base + end[..., None] - 1)  # padding rereads the last step
-        held = np.maximum(row - last, 0)  # how many held steps in; 0: recorded
+        held = HeldSteps.of(data, row, index)
         mask = valid[..., None].astype(np.float32)
-        observations = self._observations(row - held, held)
+        observations = held.observations(data)
+        observations -= data.observation_mean
+        observations /= data.observation_std
         observations *= mask
-        actions = np.take(data.actions, row - held, axis=0)
-        actions *= valid if data.discrete else mask * (held == 0)[..., None]
-        before = np.take(data.actions, np.clip(row - 1, 0, last), axis=0)
+        actions = held.actions(data)
+        actions *= valid if data.discrete else mask
+        before = np.take(data.actions, np.clip(row - 1, 0, held.end), axis=0)
         if self._one_hot is not None:
             before = np.take(self._one_hot, before, axis=0)
-        before *= mask * ((step > 0) & (held <= 1))[..., None]
+        before *= mask * ((step > 0) & (held.number <= 1))[..., None]
         arrays = (
             index,
             rows,
@@ -282,16 +284,3 @@ class TrajectorySampler:
             self._returns[index],
         )
         return Batch(*(torch.from_numpy(array) for array in arrays))
-
-    def _observations(self, row: np.ndarray, held: np.ndarray) -> np.ndarray:
-        """Return rows of the observations standardized, at rest where `held` is above 0."""
-        data = self.dataset
-        observations: np.ndarray = np.take(data.observations, row, axis=0)
-        if data.config.held_steps:
-            for entry in data.config.rest:
-                observations[..., entry] *= held == 0
-            if data.counts_down:  # each held step earns the last reward again
-                observations[..., -1] -= held * np.take(data.rewards, row)
-        observations -= data.observation_mean
-        observations /= data.observation_std
-        return observations

@@ -382,6 +382,50 @@ def test_a_held_step_is_the_last_observation_at_rest_with_no_action():
     assert "held steps   2, at most 2 a trajectory" in repr(dataset)
 
 
+@given(
+    length=st.integers(1, 9),
+    held=st.integers(2, 11),
+    last=st.integers(1, 6),
+    rest=st.sampled_from([(), (2, 3), (0,)]),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_other_held_step_is_a_late_one_mirrored_in_the_held_end(length, held, last, rest):
+    dataset = stopping(
+        [length, 4],
+        held_steps=held,
+        reflected_steps=last,
+        rest=rest,
+        standardize_observations=False,
+    )
+    batch, one = sampler_of(dataset).whole([0]), dataset.trajectory(0)
+    end = one.observations[-1].copy()
+    end[list(rest)] = 0
+    expected = [(s, a) for s, a in zip(one.observations, one.actions, strict=True)]
+    for number in range(1, int(dataset.learned_lengths[0]) - length + 1):
+        back = min((number // 2 - 1) % last, length - 1)
+        state, action = one.observations[-1 - back], one.actions[-1 - back]
+        expected.append((end, 0 * action) if number % 2 else (2 * end - state, -action))
+    states, actions = (np.stack(part) for part in zip(*expected, strict=True))
+    np.testing.assert_allclose(batch.observations[0, 0], states, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(batch.actions[0, 0], actions)
+    assert not batch.previous_actions[0, 0, length + 1 :].any()
+
+
+def test_reflected_steps_leave_the_return_to_go_alone():
+    dataset = TrajectoryDataset.from_offsets(
+        np.array([[1.0], [3.0]]),
+        np.zeros((2, 1)),
+        [1.0, 2.0],
+        [0, 2],
+        config=DatasetConfig(returns="held", horizon=6, held_steps=3, reflected_steps=2),
+    )
+    data = with_return_to_go(dataset)
+    batch = sampler_of(data).whole([0])
+    shown = batch.observations[0, 0].numpy() * data.observation_std + data.observation_mean
+    np.testing.assert_allclose(shown[:, 0], [1, 3, 3, 3, 3], rtol=1e-5)
+    np.testing.assert_allclose(shown[:, 1], [11, 10, 8, 6, 4], rtol=1e-5)
+
+
 def test_held_steps_stop_at_the_horizon():
     assert stopping([10, 12, 14, 1], held_steps=4).learned_lengths.tolist() == [12, 12, 14, 5]
 
