@@ -225,6 +225,11 @@ def test_remembered_plans_are_drawn_in_proportion_to_the_likelihood_of_the_retur
     assert float(share.sum()) == pytest.approx(1.0)  # every plan is one of those remembered
     error = (exact * (1 - exact) / COUNT).sqrt()
     assert ((share - exact).abs() <= 5 * error).all()
+    assert result.choice.effective[0] == pytest.approx(float(1 / exact.square().sum()), rel=1e-4)
+    mean = float((exact * torch.tensor(returns)).sum())
+    spread = float((exact * (torch.tensor(returns) - mean).square()).sum().sqrt())
+    assert result.choice.spread[0] == pytest.approx(spread, rel=1e-4)
+    assert float(result.choice.highest) == 2.5
 
 
 def test_the_mean_of_draws_keeps_what_they_share_and_loses_the_rest(make_model):

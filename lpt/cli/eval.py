@@ -48,7 +48,8 @@ class Arguments:
     """Ends the algorithm's name in --out, as in lpt-argmax; unset: the run's own label
     (and draws<n> with --draws)."""
     seed: int | None = None
-    """Seed of planning; episode i is reset with seed + i."""
+    """Seed of planning; episode i is reset with seed + i; unset: the run's own, which depends on
+    its training seed."""
     env_id: str | None = None
     """Gymnasium id of another environment with the same spaces, as in my_package:My-v0."""
     device: str = "auto"
@@ -97,6 +98,8 @@ def run(options: Arguments) -> list[Evaluation]:
     evaluations = [_evaluate(policy, options, config, target) for target in targets]
     rows = {f"{options.which}, target {e.target:g}": e for e in evaluations}
     print_evaluations(policy.metadata.task, rows)
+    for complaint in filter(None, (e.complaint for e in evaluations)):
+        print(f"warning: {complaint}")
     _write(policy, options, evaluations)
     return evaluations
 
@@ -125,7 +128,7 @@ def _evaluate(
         policy,
         options.env_id,
         episodes=config.episodes if options.episodes is None else options.episodes,
-        seed=config.seed if options.seed is None else options.seed,
+        seed=options.seed,
         target=target,
         weight=policy.used_weight(options.weight),
         deterministic=config.deterministic if mode is None else mode == "mode",

@@ -365,7 +365,8 @@ class EvaluationConfig:
     episodes: int = 100
     """Episodes."""
     seed: int = 1000
-    """Seed of planning; episode i is reset with seed + i."""
+    """Seed of planning; episode i is reset with seed + 10000 * the run's seed + i, so that every
+    training seed is evaluated on resets of its own."""
     deterministic: bool = True
     """Act by the mode of the action likelihood; else draw from it."""
     sweep: tuple[float, ...] = ()

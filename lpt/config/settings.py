@@ -24,6 +24,9 @@ from lpt.config.groups import (
     check_choice,
 )
 
+OWN_RESETS = 10_000
+"""Resets between the evaluations of one training seed and the next."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -87,6 +90,11 @@ class Config:
                 "--planning.method aggregated chooses among plans inferred in learning: keep some, "
                 "as in --model.remembered-plans 1024"
             )
+
+    @property
+    def evaluation_seed(self) -> int:
+        """Seed of the run's evaluations: training seeds are evaluated on resets of their own."""
+        return self.evaluation.seed + OWN_RESETS * self.seed
 
     @property
     def run(self) -> Path:

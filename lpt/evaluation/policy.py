@@ -160,6 +160,21 @@ class LPTPolicy:
         predicted = plan.predicted_return.cpu().numpy()
         return predicted * self.metadata.return_std + self.metadata.return_mean
 
+    def describe(self, plan: Plan) -> dict[str, float]:
+        """Return what is known of plans, means over them, returns in raw units.
+
+        `predicted_return`; where they were chosen among remembered ones also `effective_plans` (how
+        many were in question), `spread` (of the returns predicted for these) and `highest` (what
+        any remembered plan predicts: a target above it asks for what was never seen).
+        """
+        found = {"predicted_return": float(self.predicted_returns(plan).mean())}
+        if plan.choice is not None:
+            unit, mean = self.metadata.return_std, self.metadata.return_mean
+            found["effective_plans"] = float(plan.choice.effective.mean())
+            found["spread"] = float(plan.choice.spread.mean()) * unit
+            found["highest"] = float(plan.choice.highest) * unit + mean
+        return found
+
     def plan(self, target: float | None = None, n: int = 1, weight: float | None = None) -> Plan:
         """Infer `n` plans for a target return.
 

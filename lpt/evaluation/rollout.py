@@ -49,14 +49,31 @@ class Evaluation:
     """Whether actions were modes."""
     seed: int
     """Episode i was reset with `seed + i`."""
-    predicted_return: float
-    """Mean return that the model predicts for its plans, raw units."""
+    plans: dict[str, float]
+    """What is known of its plans, see `LPTPolicy.describe`."""
     seconds: float
     """Wall time, with planning."""
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """What the environment was made with besides its id, such as a maze of one's own."""
     observations: list[np.ndarray] = field(default_factory=list)
     """If recorded: each episode's `[length + 1, obs]`, first observation included."""
+
+    @property
+    def predicted_return(self) -> float:
+        """Mean return that the model predicts for its plans, raw units."""
+        return self.plans["predicted_return"]
+
+    @property
+    def complaint(self) -> str | None:
+        """What is wrong with the plans: a return asked for that no plan of the data is known of."""
+        highest, spread = self.plans.get("highest"), self.plans.get("spread", 0.0)
+        if highest is None or self.target <= highest + spread:
+            return None
+        return (
+            f"target {self.target:g} is beyond what any plan inferred in learning predicts "
+            f"({highest:g} at most): the nearest plans are used, and nothing of the data says that "
+            "they earn it"
+        )
 
     @property
     def score(self) -> float | None:
@@ -131,7 +148,7 @@ def evaluate(
         weight=policy.used_weight(weight),
         deterministic=deterministic,
         seed=seed,
-        predicted_return=float(policy.predicted_returns(plan).mean()),
+        plans=policy.describe(plan),
         seconds=time.perf_counter() - began,
         env_kwargs=environment_kwargs(policy.metadata, env) if isinstance(env, str) else {},
         observations=[episode for r in rollouts for episode in r.observations],
@@ -146,15 +163,12 @@ def _settings(
     parallel: int | None,
 ) -> tuple[int, int, bool, int]:
     """Return what is given, else what the run has configured; raises for counts below one."""
-    given = {
-        "episodes": episodes,
-        "seed": seed,
-        "deterministic": deterministic,
-        "parallel": parallel,
-    }
+    given = {"episodes": episodes, "deterministic": deterministic, "parallel": parallel}
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    own: EvaluationConfig = replace(policy.metadata.config.evaluation, **changed)
-    return own.episodes, own.seed, own.deterministic, own.parallel
+    config = policy.metadata.config
+    own: EvaluationConfig = replace(config.evaluation, **changed)
+    seed = config.evaluation_seed if seed is None else seed
+    return own.episodes, seed, own.deterministic, own.parallel
 
 
 @dataclass(eq=False)

@@ -29,6 +29,18 @@ SAMPLES = 16
 
 
 @dataclass(frozen=True)
+class Choice:
+    """How plans were chosen among remembered ones: whether they know of such a return at all."""
+
+    effective: Tensor
+    """`[B]` effective number of plans that a target chooses among, `1 / sum p^2`."""
+    spread: Tensor
+    """`[B]` standard deviation of r_gamma over the draws by p, standardized."""
+    highest: Tensor
+    """Scalar: the highest r_gamma of all remembered plans, standardized."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """Latent plans for a batch of episodes, with nothing attached to the graph."""
 
@@ -38,6 +50,8 @@ class Plan:
     """`[B, N, D]` latent plan, the generator's prompt."""
     predicted_return: Tensor
     """`[B]` r_gamma(z), in standard deviations of the data's returns (standardized)."""
+    choice: Choice | None = None
+    """What it was chosen among; None where plans are not chosen."""
 
 
 def infer_plans(
@@ -57,10 +71,10 @@ def infer_plans(
     Raises:
         ValueError: if the method draws from remembered plans and there are none.
     """
-    z0 = METHODS[config.method](model, targets, config, generator)
+    z0, choice = METHODS[config.method](model, targets, config, generator)
     with torch.no_grad():
         z = model.plan_from_noise(z0)
-        return Plan(z0, z, model.predicted_return(z))
+        return Plan(z0, z, model.predicted_return(z), choice)
 
 
 def plan_energy(model: LatentPlanTransformer, targets: Tensor, weight: float) -> Energy:
@@ -78,11 +92,11 @@ def _sample(
     targets: Tensor,
     config: PlanningConfig,
     generator: torch.Generator,
-) -> Tensor:
+) -> tuple[Tensor, None]:
     """Return a sample for each target, from the prior by adjusted Langevin; `[B, N, D]`."""
     start = noise_like(targets.new_zeros(len(targets), *model.plan_shape), generator)
     energy = plan_energy(model, targets, config.weight)
-    return adjusted_langevin(energy, start, config.steps, config.step_size, generator).z0
+    return adjusted_langevin(energy, start, config.steps, config.step_size, generator).z0, None
 
 
 def _resample(
@@ -90,7 +104,7 @@ def _resample(
     targets: Tensor,
     config: PlanningConfig,
     generator: torch.Generator,
-) -> Tensor:
+) -> tuple[Tensor, Choice]:
     """Return the mean of plans drawn again for each target, by importance; `[B, N, D]`."""
     plans = model.remembered.draws()
     with torch.no_grad():
@@ -101,7 +115,10 @@ def _resample(
     excess = (predicted - nearest) * (predicted + nearest - 2 * asked)  # [B, S]
     chances = (-0.5 * config.weight / model.config.return_std**2 * excess).softmax(-1)
     drawn = torch.multinomial(chances, config.draws, replacement=True, generator=generator)
-    return plans[drawn].mean(1)
+    mean = (chances * predicted).sum(-1)
+    spread = (chances * (predicted - mean[:, None]).square()).sum(-1).sqrt()
+    effective = 1.0 / chances.square().sum(-1)
+    return plans[drawn].mean(1), Choice(effective, spread, predicted.max())
 
 
 def _fit(
@@ -109,7 +126,7 @@ def _fit(
     targets: Tensor,
     config: PlanningConfig,
     generator: torch.Generator,
-) -> Tensor:
+) -> tuple[Tensor, None]:
     """Return the mean of a fitted Gaussian for each target, or a draw from it; `[B, N, D]`.
 
     Episodes of one target share a fit.
@@ -126,7 +143,7 @@ def _fit(
         samples=SAMPLES,
     )
     z0 = fit.mean[which]
-    return z0 + fit.std[which] * noise_like(z0, generator) if config.sample else z0
+    return (z0 + fit.std[which] * noise_like(z0, generator) if config.sample else z0), None
 
 
 METHODS = {"langevin": _sample, "variational": _fit, "aggregated": _resample}

@@ -61,7 +61,7 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
         "deterministic": evaluation.deterministic,
         "seed": evaluation.seed,
         "episodes": len(returns),
-        "predicted_return": evaluation.predicted_return,
+        **evaluation.plans,
         "mean": float(returns.mean()),
         "std": float(returns.std()),
         "iqm": iqm(returns),

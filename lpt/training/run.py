@@ -103,7 +103,7 @@ class Run:
             planning=self.config.planning,
             target=self.config.evaluation.target,
             device=str(self.trainer.device),
-            seed=self.config.evaluation.seed,
+            seed=self.config.evaluation_seed,
         )
 
     def _check_evaluation(self) -> None:
@@ -220,7 +220,7 @@ class Run:
             self.policy(),
             self.env_id,
             episodes=self.config.training.evaluate_episodes,
-            seed=self.config.evaluation.seed + 100_000,  # not the final evaluation's episodes
+            seed=self.config.evaluation_seed + 1_000_000,  # not any final evaluation's episodes
             deterministic=self.config.evaluation.deterministic,
             parallel=self.config.evaluation.parallel,
         )
@@ -306,6 +306,8 @@ class Run:
         rows: dict[str, Evaluation] = {}
         for name, weight in sorted(weights.items(), key=lambda pair: pair[1]):
             last = self._final("last", weight)
+            if last.complaint is not None:
+                self.log(f"warning: {last.complaint}")
             best = self._final("best", weight) if (self.folder / "best").is_dir() else None
             rows[f"{name} last"] = last
             if best is not None:
@@ -329,7 +331,7 @@ class Run:
             policy,
             self.env_id,
             episodes=settings.episodes,
-            seed=settings.seed,
+            seed=self.config.evaluation_seed,
             weight=weight,
             deterministic=settings.deterministic,
             parallel=settings.parallel,

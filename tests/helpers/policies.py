@@ -114,7 +114,7 @@ def make_evaluation(returns: Any, **changes: Any) -> Evaluation:
         weight=1.0,
         deterministic=True,
         seed=1000,
-        predicted_return=150.0,
+        plans={"predicted_return": 150.0},
         seconds=1.5,
     )
     return Evaluation(**{**values, **changes})
