@@ -75,8 +75,9 @@ def overview_of(x):
 def sample(engine, matrix, x, generator, weight=1.0, index=None):
     index = torch.arange(len(x)) if index is None else index
     if getattr(engine, "proposal", None) is not None:
-        engine.proposal = replace(engine.proposal, overview=lambda asked: overview_of(x)[asked])
-    evidence = Evidence(make_energy(matrix, x, weight), index, torch.zeros(len(x)), weight)
+        glance = overview_of(x)
+        engine.proposal = replace(engine.proposal, overview=lambda asked, begin: glance[asked])
+    evidence = Evidence(make_energy(matrix, x, weight), index, torch.zeros(len(x)), None, weight)
     return engine.infer(evidence, generator)
 
 

@@ -1,5 +1,7 @@
 """Chains with a batch of their own: what moves, what is kept, what parameters learn from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -126,3 +128,39 @@ def test_draws_among_some_keep_their_chances(dataset):
     expected = dataset.lengths[among] / dataset.lengths[among].sum()
     assert counts[among] / 6000 == pytest.approx(expected, abs=0.02)
     assert set(sampler.draw(np.zeros(len(dataset), bool) | among)) <= {2, 5, 11}
+
+
+def test_evidence_of_ends_is_what_the_proposal_sees(make_config, dataset):
+    """Chains and proposal see a trajectory from the same random step on; parameters all of it."""
+    config = make_config(
+        engine="langevin",
+        posterior={**OWN, "segments": 8},
+        proposal={"view": "end"},
+        model={"context": 1},
+        sampler={"batch_trajectories": 8, "segment_steps": 1},
+    )
+    trainer = Trainer(config, dataset, CPU)
+    seen = []
+    look = trainer.inference.engine.proposal.overview
+    network = replace(
+        trainer.inference.engine.proposal,
+        overview=lambda index, begin: seen.append(begin) or look(index, begin),
+    )
+    trainer.inference.engine.proposal = network
+    batch = trainer._next()
+    trainer._infer(batch, 1.0)
+    assert torch.equal(seen[0], batch.begin) and batch.begin.unique().numel() == 5
+    for row, index in enumerate(batch.index):
+        steps = _steps(batch.observations[row, :, 0], dataset, int(index))
+        first = int(batch.begin[row] * dataset.lengths[index])
+        assert min(steps) >= first
+        total = batch.weight[row].sum()  # single steps: each seen one counts once on average
+        assert float(total) == pytest.approx(float(dataset.lengths[index] - first), rel=1e-5)
+    assert not trainer.sampler.next().begin.any()
+
+
+def _steps(observations, dataset, index):
+    """Which steps of a trajectory these are, `[M, obs] -> [M]`."""
+    rows = dataset.trajectory(index).observations
+    standard = torch.tensor((rows - dataset.observation_mean) / dataset.observation_std)
+    return (observations[:, None] - standard).abs().sum(-1).argmin(-1).tolist()

@@ -25,7 +25,6 @@ from lpt.inference.planning import Plan, infer_plans
 from lpt.inference.proposal import Proposal, overview
 from lpt.inference.samplers import Energy
 from lpt.machine.precision import in_precision
-from lpt.machine.processes import Ranks
 from lpt.model import LatentPlanTransformer, Spaces
 
 FIRST_SIZE = 0.3
@@ -55,7 +54,7 @@ class LatentPlan:
 
     def inference(self, context: LearningContext) -> Inference:
         """Return inference by the configured engine."""
-        return PlanInference(context.model, build_engine(context), context.ranks)
+        return PlanInference(context.model, build_engine(context), context)
 
     def plan(
         self,
@@ -83,15 +82,19 @@ class LatentPlan:
 class PlanInference:
     """Latent plans of a batch, by an engine."""
 
-    def __init__(self, model: LatentPlanTransformer, engine: PosteriorEngine, ranks: Ranks) -> None:
-        self.model, self.engine, self.ranks = model, engine, ranks
+    def __init__(
+        self, model: LatentPlanTransformer, engine: PosteriorEngine, context: LearningContext
+    ) -> None:
+        self.model, self.engine, self.ranks = model, engine, context.ranks
+        self.ends = context.config.evidence_ends
 
     def infer(
         self, batch: Batch, likelihood: LogLikelihood, prior_weight: float, noise: Noise
     ) -> PosteriorSample:
         """Infer a plan for each trajectory; the model must be in evaluation mode."""
         energy = self._energy(likelihood, prior_weight)
-        given = Evidence(energy, batch.index.cpu(), batch.returns, prior_weight)
+        begin = batch.begin.cpu() if self.ends else None
+        given = Evidence(energy, batch.index.cpu(), batch.returns, begin, prior_weight)
         return self.engine.infer(given, noise)
 
     def examine(
@@ -175,8 +178,8 @@ def _proposal(context: LearningContext) -> ProposalNetwork:
     config, model, device = context.config, context.model, context.device
     network = Proposal(config.proposal, model.spaces, model.plan_shape).to(device)
 
-    def look(index: Tensor) -> Tensor:
-        glance = overview(context.dataset, index.numpy(), config.proposal, context.views)
+    def look(index: Tensor, begin: Tensor | None) -> Tensor:
+        glance = overview(context.dataset, index.numpy(), config.proposal, context.views, begin)
         return glance.to(device)
 
     propose = in_precision(network.forward, config.training.precision, device)

@@ -188,8 +188,9 @@ class ProposalConfig:
     steps: int = 24
     """Steps of the overview it reads, spread evenly over what it may see."""
     view: Literal["whole", "end"] = "whole"
-    """'end': it sees the trajectory only from a random step on. A plan inferred without the start
-    cannot depend on it, and so serves other starts too (stitching)."""
+    """'end': it sees the trajectory only from a random step on, and so do chains that have a batch
+    of their own. A plan inferred without the start cannot depend on it, and so serves other starts
+    too (stitching)."""
     reads_return: bool = True
     """Whether it sees y. A return that also tells the start (through the length) would let it in
     again where the view is 'end'."""

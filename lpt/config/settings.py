@@ -97,6 +97,11 @@ class Config:
         return self.evaluation.seed + OWN_RESETS * self.seed
 
     @property
+    def evidence_ends(self) -> bool:
+        """Whether chains, too, see of a trajectory only what the proposal does, its end."""
+        return self.posterior.trajectories > 0 and self.proposal.view == "end"
+
+    @property
     def run(self) -> Path:
         """The run folder."""
         kind = self.engine if self.algorithm == "lpt" else self.algorithm

@@ -74,6 +74,8 @@ class Batch:
     times the step is scored."""
     returns: torch.Tensor
     """`[B]` float32, the standardized label y."""
+    begin: torch.Tensor
+    """`[B]` float32, the share of each trajectory before what its segments were drawn from."""
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with every tensor on `device`."""
@@ -95,6 +97,7 @@ class TrajectorySampler:
         seed: int,
         shard: tuple[int, int] = (0, 1),
         owned: bool = False,
+        ends: bool = False,
     ) -> None:
         """Prepare sampling.
 
@@ -107,6 +110,9 @@ class TrajectorySampler:
                 batches hold each process-th of them, the rank-th first.
             owned: whether they hold the drawn trajectories i with i % processes == rank instead, so
                 that a trajectory is always the same process's; parts then differ in size.
+            ends: whether segments are of a trajectory's end only, from a random step on, as if it
+                had begun there. That end then counts as the trajectory: the sum over its steps, or
+                `counted_steps`.
 
         Raises:
             ValueError: `context` is below 1, or the batch is larger than the data set.
@@ -122,7 +128,7 @@ class TrajectorySampler:
         self.dataset = dataset
         self.config = config
         self.context = context
-        self.shard, self.owned = shard, owned
+        self.shard, self.owned, self.ends = shard, owned, ends
         self._rng = np.random.Generator(np.random.PCG64(seed))
         self._lengths = dataset.learned_lengths
         weight = self._lengths if config.draw == "length" else np.ones(dataset.num_trajectories)
@@ -171,14 +177,17 @@ class TrajectorySampler:
             return self.whole(index)
         c, m = self.config.segment_steps, self.config.segments
         length = self._lengths[index][:, None]
-        start = self._starts(length + c - 1) - (c - 1)
+        begin = self._rng.random((len(index), 1)) if self.ends else np.zeros((len(index), 1))
+        skipped = (begin * length).astype(np.int64)
+        seen = length - skipped
+        start = self._starts(seen + c - 1) - (c - 1)
         mine = self._rows(index)
-        length, start = length[mine], start[mine]
-        scored = np.maximum(start, 0)
-        first = np.maximum(scored - (self.context - 1), 0)
-        weight = ((length + c - 1) / (m * c)).astype(np.float32) * self._share(length)
-        end = np.minimum(start + c, length)
-        return self._gather(index, first, scored, end, weight, self.context - 1 + c)
+        seen, start, skipped, begin = seen[mine], start[mine], skipped[mine], begin[mine]
+        scored = np.maximum(start, 0) + skipped
+        first = np.maximum(scored - (self.context - 1), skipped)
+        weight = ((seen + c - 1) / (m * c)).astype(np.float32) * self._share(seen)
+        end = np.minimum(start + c, seen) + skipped
+        return self._gather(index, first, scored, end, weight, self.context - 1 + c, begin)
 
     def whole(self, index: np.ndarray | torch.Tensor) -> Batch:
         """Return the trajectories `index` `[B]` that are of this shard whole.
@@ -189,7 +198,8 @@ class TrajectorySampler:
         longest = int(self._lengths[index].max())
         length = self._lengths[index[self._rows(index)]][:, None]
         zero = np.zeros_like(length)
-        return self._gather(index, zero, zero, length, self._share(length), longest)
+        share, none = self._share(length), np.zeros(length.shape)
+        return self._gather(index, zero, zero, length, share, longest, none)
 
     def return_quantiles(self, shares: Sequence[float]) -> tuple[float, ...]:
         """Return quantiles of the labels, raw units, as they are drawn.
@@ -251,6 +261,7 @@ class TrajectorySampler:
         end: np.ndarray,
         weight: np.ndarray,
         tokens: int,
+        begin: np.ndarray,
     ) -> Batch:
         """Read steps first ... end-1 of each segment, `[B, M]` each, into `tokens` places."""
         data, drawn, rows = self.dataset, index, self._rows(index)
@@ -282,5 +293,6 @@ class TrajectorySampler:
             actions,
             weight[..., None] * (valid & (step >= scored[..., None])),
             self._returns[index],
+            begin[:, 0].astype(np.float32),
         )
         return Batch(*(torch.from_numpy(array) for array in arrays))

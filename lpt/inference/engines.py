@@ -52,6 +52,9 @@ class Evidence:
     """`[B]` trajectory numbers in the data set, on the CPU."""
     returns: Tensor
     """`[B]` standardized returns."""
+    begin: Tensor | None
+    """`[B]` share of each trajectory before what is shown of it, on the CPU; None: for the proposal
+    to choose."""
     prior_weight: float
     """b; with b < 1 the likelihood counts 1/b times in the posterior, which is the density whose
     evidence bound weights the prior's KL by b."""
@@ -136,8 +139,9 @@ class ProposalNetwork:
 
     network: Proposal
     """`q(z0 | tau, y)`."""
-    overview: Callable[[Tensor], Tensor]
-    """Gives `[B, P, obs + act + 1]` steps of trajectories `[B]` for it to read."""
+    overview: Callable[[Tensor, Tensor | None], Tensor]
+    """Gives `[B, P, obs + act + 1]` steps of trajectories `[B]` for it to read, from the share
+    `[B]` of each on that is given, or from where it likes."""
     propose: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     """Calls the network, in another precision for instance."""
 
@@ -220,7 +224,9 @@ class LangevinEngine:
         return draw.std.detach() if self.settings.metric == "proposal" and draw else None
 
     def _propose(self, proposal: ProposalNetwork, evidence: Evidence, noise: Noise) -> Draw:
-        mean, std = proposal.propose(proposal.overview(evidence.index), evidence.returns)
+        mean, std = proposal.propose(
+            proposal.overview(evidence.index, evidence.begin), evidence.returns
+        )
         return Draw(mean, std, mean + std * noise_like(mean, noise))
 
     def _start(self, evidence: Evidence, draw: Draw | None, noise: Noise) -> Tensor:

@@ -22,6 +22,7 @@ def overview(
     index: np.ndarray,
     config: ProposalConfig,
     generator: Noise,
+    begin: Tensor | None = None,
 ) -> Tensor:
     """Return a few steps spread evenly over each trajectory, or over its end from a random step on.
 
@@ -32,6 +33,7 @@ def overview(
         index: `[B]` trajectory numbers.
         config: number of steps `P` and what may be seen.
         generator: draws where each view begins (`view='end'`); on the CPU.
+        begin: `[B]` where they begin, as a share of the trajectory, where that is given.
 
     Returns:
         `[B, P, obs + act + 1]`: standardized state, action (one-hot if discrete), and the step's
@@ -40,8 +42,9 @@ def overview(
     """
     share = np.linspace(0.0, 1.0, config.steps)[None, :]
     if config.view == "end":
-        begin = uniform_like(torch.zeros(len(index), 1), generator).numpy()
-        share = begin + (1.0 - begin) * share
+        if begin is None:
+            begin = uniform_like(torch.zeros(len(index)), generator)
+        share = begin[:, None].numpy() + (1.0 - begin[:, None].numpy()) * share
     step = np.rint(share * (dataset.lengths[index, None] - 1)).astype(np.int64)
     row = dataset.offsets[index, None] + step
     state = (dataset.observations[row] - dataset.observation_mean) / dataset.observation_std

@@ -111,7 +111,9 @@ class Trainer:
             raise ValueError("training.compile is for one process: leave it out under torchrun")
         return compiled(self.model.log_actions, self.device)
 
-    def _build_sampler(self, config: SamplerConfig, seed: int) -> TrajectorySampler:
+    def _build_sampler(
+        self, config: SamplerConfig, seed: int, ends: bool = False
+    ) -> TrajectorySampler:
         engine = self.inference.engine
         return TrajectorySampler(
             self.dataset,
@@ -120,6 +122,7 @@ class Trainer:
             seed=seed,
             shard=(self.ranks.rank, self.ranks.count),
             owned=engine is not None and engine.chains is not None,
+            ends=ends,
         )
 
     def _build_evidence(self) -> TrajectorySampler | None:
@@ -138,7 +141,7 @@ class Trainer:
             segments=posterior.segments,
             segment_steps=posterior.segment_steps,
         )
-        return self._build_sampler(config, self.config.seed + 1)
+        return self._build_sampler(config, self.config.seed + 1, self.config.evidence_ends)
 
     def _in_precision(self, function: Function) -> Function:
         return in_precision(function, self.config.training.precision, self.device)
