@@ -128,7 +128,7 @@ class PlanInference:
 
 LANGEVIN: dict[str, LangevinSettings] = {
     "langevin": LangevinSettings(
-        start="proposal", metric="proposal", corrected=True, steps=2, step_size=0.3
+        start="proposal", metric="proposal", corrected=True, steps=1, step_size=0.3
     ),
     "langevin-paper": LangevinSettings(
         start="chains", metric="identity", corrected=False, steps=3, step_size=0.3
