@@ -18,6 +18,7 @@ import mujoco
 import numpy as np
 import pytest
 import torch
+from helpers.runs import PLAIN
 
 from lpt.config.command_line import parse_config
 from lpt.evaluation.rollout import evaluate
@@ -35,7 +36,7 @@ HISTORY = ["--training.history-dropout-updates", "3"]
 KINDS = {
     "amortized": [],
     "amortized, corrected": ["--posterior.steps", "2", "--proposal.view", "whole"],
-    "langevin": ["--engine", "langevin"],
+    "langevin": ["--engine", "langevin", "--posterior.steps", "2"],
     "langevin-paper": ["--engine", "langevin-paper"],
     "preconditioned": ["--engine", "preconditioned", "--posterior.steps", "3"],
     "variational": ["--engine", "variational", "--posterior.steps", "3"],
@@ -76,7 +77,8 @@ def projection(array: np.ndarray) -> float:
 
 def measure(kind: str, data: Path, folder: Path) -> dict[str, Any]:
     """A short run of a kind: what its weights, chains and episodes are."""
-    flags = ["--env", "maze2d-umaze", "--source", str(data), "--updates", str(UPDATES), *SIZES]
+    flags = ["--env", "maze2d-umaze", "--source", str(data), "--updates", str(UPDATES)]
+    flags += [*PLAIN, *SIZES]
     out = folder / kind.replace(" ", "-")
     run = start(parse_config([*flags, "--out", str(out), *KINDS[kind]]), log=lambda text: None)
     run.train()

@@ -5,6 +5,16 @@ from pathlib import Path
 
 from lpt.cli import data, train
 
+PLAIN = """
+--engine amortized --dataset.held-steps 0 --dataset.reflected-steps 0 --dataset.min-length 1
+--sampler.no-stratified --sampler.draw length --sampler.label-tilt 0 --sampler.counted-steps 0
+--model.inputs states-and-actions --model.frequencies 0 --model.frequency-dims
+--model.remembered-plans 0 --posterior.trajectories 0 --posterior.prior-weight 0.2
+--planning.method variational --planning.draws 1 --training.learning-rate 1e-3
+--training.observation-noise 0.1 --training.observation-noise-raw --training.weight-decay 0.5
+--evaluation.target 290
+""".split()
+"""Flags that take the preset of maze2d-umaze back to the plainest learning; tests add their own."""
 SIZES = """
 --model.width 8 --model.heads 2 --model.layers 1 --model.context 3 --model.prior-width 4
 --model.prior-multipliers 1 2 --proposal.width 16 --proposal.layers 1 --proposal.heads 2
@@ -26,7 +36,7 @@ def flags(data: Path | str, out: Path | None, updates: int = 60) -> list[str]:
     """The command line of a small run on that data."""
     where = [] if out is None else ["--out", str(out)]
     own = ["--env", "maze2d-umaze", "--source", str(data), "--updates", str(updates)]
-    return [*own, *where, *SIZES]
+    return [*own, *where, *PLAIN, *SIZES]
 
 
 def lpt_train(arguments: Sequence[str]) -> int:
