@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from lpt.checkpoint.files import latest_checkpoint, list_checkpoints
+from lpt.cli.ending import ending
 from lpt.config.command_line import Resume, parse
 from lpt.machine.processes import ProcessLost, leave
 from lpt.training.opening import resume, start
@@ -14,22 +15,37 @@ from lpt.training.run import Interrupted, Run
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    run: Run | None = None
-    try:
-        run = _open(sys.argv[1:] if arguments is None else arguments)
-        run.train()
-        run.finish()
-    except ProcessLost as error:
-        print(f"lpt-train: {error}; {_how_to_go_on(run)}", file=sys.stderr)
-        return 3
-    except Interrupted as stop:
-        if run is None or run.ranks.first:
-            print(f"{stop}\ncontinue with: lpt-train --resume {stop.folder}", file=sys.stderr)
-        return 128 + stop.number
-    except (ValueError, OSError) as error:
-        print(f"lpt-train: {error}", file=sys.stderr)
-        return 2
-    return 0
+    command = _Command(sys.argv[1:] if arguments is None else arguments)
+    return ending("lpt-train", command.work, command.stopped)
+
+
+class _Command:
+    """One call of `lpt-train`; `run` is what it has opened."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
+        self.run: Run | None = None
+
+    def work(self) -> int:
+        """Train and evaluate; returns the exit code: also 3, and 128 + n after signal n."""
+        try:
+            self.run = _open(self.arguments)
+            self.run.train()
+            self.run.finish()
+        except ProcessLost as error:
+            print(f"lpt-train: {error}; {_how_to_go_on(self.run)}", file=sys.stderr)
+            return 3
+        except Interrupted as stop:
+            if self.run is None or self.run.ranks.first:
+                print(f"{stop}\ncontinue with: lpt-train --resume {stop.folder}", file=sys.stderr)
+            return 128 + stop.number
+        return 0
+
+    def stopped(self) -> str:
+        """Return what is left after Ctrl-C; within training it is a wish to save instead."""
+        if self.run is None or not list_checkpoints(self.run.folder):
+            return "nothing was begun"
+        return f"the training is saved: lpt-train --resume {self.run.folder} evaluates it"
 
 
 def _open(arguments: Sequence[str]) -> Run:

@@ -84,6 +84,7 @@ class Trainer:
             )
         )
         self.sampler = self._build_sampler()
+        self.drawn = torch.empty(0, dtype=torch.int64)  # the last batch's trajectories
         self.average = AveragedModel(self.model, multi_avg_fn=self._averaging)
         self.average.update_parameters(self.model)
         self.optimizer = build_optimizer(self._parameters(), config.training, device)
@@ -159,6 +160,7 @@ class Trainer:
     def _next(self) -> Batch:
         """Return this process's part of the next batch; noise is for its rows from now on."""
         batch = self.sampler.next().to(self.device)
+        self.drawn = batch.drawn
         for noise in (self.noise, self.views):
             noise.share(batch.rows, len(batch.drawn))
         return batch

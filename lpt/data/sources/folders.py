@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from lpt.data.tasks import Task
@@ -16,6 +17,20 @@ def d4rl_folder() -> Path:
 def data_folder() -> Path:
     """Return where regenerated data are kept: `LPT_DATA_DIR`, or `~/.cache/lpt/datasets`."""
     return Path(os.environ.get("LPT_DATA_DIR") or "~/.cache/lpt/datasets").expanduser()
+
+
+def spare_folder() -> Path:
+    """Return where regenerated data go if `data_folder` cannot be written; the user's alone.
+
+    Raises:
+        OSError: it cannot be made, or is somebody else's.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"lpt-datasets-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or (hasattr(os, "getuid") and folder.stat().st_uid != user):
+        raise PermissionError(f"{folder} is not this user's: remove it, or set LPT_DATA_DIR")
+    return folder
 
 
 def regenerated_path(task: Task, steps: int | None = None, seed: int = 0) -> Path:

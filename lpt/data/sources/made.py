@@ -11,9 +11,10 @@ from tqdm import tqdm
 
 from lpt.data.recipes.recipe import Size
 from lpt.data.sources.download import OFFLINE, offline
-from lpt.data.sources.folders import d4rl_folder, regenerated_path
+from lpt.data.sources.folders import d4rl_folder, regenerated_path, spare_folder
 from lpt.data.sources.source import Found, Missing, Request
 from lpt.data.tasks import Task
+from lpt.machine.disk import DiskError
 
 SHIPPED_SEED = 0
 """Seed of the data that the package holds."""
@@ -30,6 +31,8 @@ class Regenerated:
         if task is None or request.recipe is None:
             return Missing()
         path = regenerated_path(task, request.steps, request.seed)
+        if not path.is_file():
+            path = _spare(path)
         if not path.is_file():
             return Missing()
         why = _why_made(request, task)
@@ -92,8 +95,21 @@ class Making:
             made = task.make(steps=request.steps, seed=request.seed, progress=progress)
         # Another process may have made the same file meanwhile: the same bytes, so replacing is
         # safe.
-        made.write(path, overwrite=True)
+        try:
+            made.write(path, overwrite=True)
+        except DiskError as error:
+            path = _spare(path)
+            request.say(f"data: {error}; kept in {path} instead")
+            made.write(path, overwrite=True)
         return Found(path, "regenerated")
+
+
+def _spare(path: Path) -> Path:
+    """Return where a file is kept if the usual folder cannot be written."""
+    try:
+        return spare_folder() / path.name
+    except OSError:
+        return path
 
 
 @contextmanager
