@@ -117,7 +117,7 @@ class Killer:
             self.tally.check(code == -number, f"{name}: ended with {code} by itself: {said[-800:]}")
         if not ended and number == signal.SIGINT:
             last = said.replace("\r", "\n").strip().splitlines()[-1:]
-            # All is done when Python takes itself apart, and is ended by the signal: 130 in a shell.
+            # Python at its end has no handler: the signal ends it, which is 130 in a shell.
             self.tally.check(code in (130, -number), f"{name}: Ctrl-C ended with {code}: {last}")
             self.tally.check(
                 "Traceback" not in said, f"{name}: traceback after Ctrl-C: {said[-800:]}"
