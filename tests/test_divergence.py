@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import safetensors.torch
 import torch
 
 from lpt.checkpoint.files import list_checkpoints, load_policy_files, load_training_state
@@ -55,3 +56,14 @@ def test_updates_that_are_looked_at_late_are_still_told_apart(tmp_path, monkeypa
     ):
         watch.look()
     watch.look()  # told once
+
+
+def test_a_checkpoint_that_is_not_finite_is_not_resumed(umaze, tmp_path, flags, lpt_train, capsys):
+    out = tmp_path / "run"
+    assert lpt_train(flags(umaze, out, 3)) == 0
+    path = list_checkpoints(out)[-1] / "training.safetensors"
+    tensors = load_training_state(out)[0]
+    name = next(name for name in tensors if name.startswith("model."))
+    safetensors.torch.save_file({**tensors, name: tensors[name] * torch.nan}, path)
+    assert lpt_train(["--resume", str(out)]) == 2
+    assert f"{name} is not finite, the run had diverged" in capsys.readouterr().err

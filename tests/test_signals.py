@@ -35,6 +35,20 @@ def test_while_a_command_starts(script):
     assert done.stderr.count("\n") == 1 and "stopped by Ctrl-C" in done.stderr
 
 
+def test_a_second_one_ends_what_does_not_end_in_order():
+    code = (
+        "import signal, sys; sys.argv = ['lpt-data']\n"
+        "import lpt.cli; from lpt.cli.ending import ending\n"
+        "def work():\n"
+        "    try: signal.raise_signal(signal.SIGINT)\n"
+        "    finally: signal.raise_signal(signal.SIGINT); print('not reached')\n"
+        "sys.exit(ending('lpt-data', work))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "lpt-data: stopped by Ctrl-C\n"
+
+
 def test_a_shell_that_ignores_it_and_a_user_who_imports_a_command_keep_theirs():
     code = (
         "import signal, sys; sys.argv = [sys.argv[1]]\n"

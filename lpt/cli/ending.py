@@ -35,7 +35,7 @@ def ending(name: str, work: Callable[[], object], stopped: Callable[[], str] | N
     """
     alone = signal.getsignal(signal.SIGINT) is _end
     if alone:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _unwind)
     try:
         code = work()
         return code if isinstance(code, int) else 0
@@ -48,7 +48,13 @@ def ending(name: str, work: Callable[[], object], stopped: Callable[[], str] | N
         return 2
     finally:
         if alone:
-            end_at_once()
+            signal.signal(signal.SIGINT, _end)
+
+
+def _unwind(number: int, frame: FrameType | None) -> None:
+    """Leave what is under way in order; who presses Ctrl-C again does not want to wait for it."""
+    signal.signal(number, _end)
+    raise KeyboardInterrupt
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -68,10 +68,10 @@ def run_sweep(command: Arguments) -> int:
     left = unfinished(trials)
     check_data(left)
     with writing(out):
-        held = FolderLock(out)  # until this function ends
+        alone = FolderLock(out)
     processes, undone = Processes(), 0
     bar = tqdm(total=len(trials), initial=len(trials) - len(left), desc="runs", unit="run")
-    with bar, processes.stopping_on_signals():
+    with alone, bar, processes.stopping_on_signals():
         if command.ray:
             records = run_on_ray(left, command.gpus, processes)
         else:
@@ -82,7 +82,6 @@ def run_sweep(command: Arguments) -> int:
             bar.set_postfix(not_done=undone, last=record["run"])
             if record["status"] != "done":
                 bar.write(_word(record), file=sys.stderr)
-    held.release()
     print(f"{len(trials)} runs, {undone} not done: {out / 'records'}, {out / 'results'}")
     if processes.stopped_by is not None:
         print("stopped: the same command goes on", file=sys.stderr)

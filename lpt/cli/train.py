@@ -37,7 +37,7 @@ class _Command:
             return 3
         except Interrupted as stop:
             if self.run is None or self.run.ranks.first:
-                print(f"{stop}\ncontinue with: lpt-train --resume {stop.folder}", file=sys.stderr)
+                print(f"{stop}; continue with: lpt-train --resume {stop.folder}", file=sys.stderr)
             return 128 + stop.number
         return 0
 

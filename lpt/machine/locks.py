@@ -111,5 +111,11 @@ class FolderLock:
                     break
         self.release()
 
+    def __enter__(self) -> FolderLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def __del__(self) -> None:
         self.release()

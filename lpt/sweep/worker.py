@@ -29,9 +29,8 @@ def run_here(config: Config) -> int:
         0, or 128 + the signal that stopped the run, whose state is then saved.
     """
     if config.run.exists() and not list_checkpoints(config.run):
-        lock = FolderLock(config.run)  # not while another process is at its first updates there
-        shutil.rmtree(config.run)
-        lock.release()
+        with FolderLock(config.run):  # not while another process is at its first updates there
+            shutil.rmtree(config.run)
     try:
         run = _open(config)
         run.train()

@@ -67,10 +67,9 @@ class Watch:
             Divergence: one of them is not finite.
         """
         self.look()
-        wrong = [name for name, tensor in tensors.items() if not _finite(tensor)]
-        if wrong:
+        if wrong := not_finite(tensors):
             raise Divergence(
-                f"training diverged by update {updates}: {wrong[0]} is not finite, so this is not "
+                f"training diverged by update {updates}: {wrong} is not finite, so this is not "
                 f"saved; {self._mend()}"
             )
 
@@ -84,5 +83,7 @@ class Watch:
         )
 
 
-def _finite(tensor: Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(tensor.isfinite().all())
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the name of a tensor that holds NaN or infinity, None if there is none."""
+    floats = (pair for pair in tensors.items() if pair[1].is_floating_point())
+    return next((name for name, tensor in floats if not bool(tensor.isfinite().all())), None)

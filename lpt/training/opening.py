@@ -124,6 +124,7 @@ def _claim(config: Config, resuming: bool) -> FolderLock:
         BlockingIOError: another process writes there.
         DiskError: nothing can be written there, or where the results go.
     """
+    check_writable(config.run, folder=True)
     if not resuming:
         _check_free(config.run)
     with writing(config.run):

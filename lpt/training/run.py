@@ -41,7 +41,7 @@ from lpt.machine.files import write_text
 from lpt.machine.locks import FolderLock
 from lpt.reporting.console import print_evaluations
 from lpt.reporting.results import result_name, save_result
-from lpt.training.divergence import Watch
+from lpt.training.divergence import Watch, not_finite
 from lpt.training.events import EventLog
 from lpt.training.meter import Meter
 from lpt.training.trainer import Trainer
@@ -286,9 +286,14 @@ class Run:
         """Continue from a checkpoint of this run.
 
         Raises:
-            ValueError: if the run began with other data.
+            ValueError: if the run began with other data, or had diverged before it was saved.
         """
         tensors, values = load_training_state(checkpoint)
+        if wrong := not_finite(tensors):
+            raise ValueError(
+                f"{checkpoint}: {wrong} is not finite, the run had diverged: start another one "
+                "with a lower --training.learning-rate"
+            )
         _, metadata = load_policy_files(checkpoint)
         began, now = metadata.provenance["fingerprint"], self.trainer.dataset.provenance.fingerprint
         if began != now:
