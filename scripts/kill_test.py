@@ -2,8 +2,9 @@
 
 `python scripts/kill_test.py --kills 500` starts real commands one after the other, `lpt-train`,
 `lpt-eval`, `lpt-data make` and `lpt-data convert` in turns, and sends each SIGKILL or SIGINT
-(Ctrl-C) at a random moment of the time that it takes: the later of two uniform draws, since files
-are written late. After each it checks
+(Ctrl-C) at a random moment of the processor's time that it takes, start-up included: the later of
+two uniform draws, since files are written late. (The clock's time depends on what else the machine
+does; Linux only.) After each it checks
 
 - that what was there before is there still, to the last byte,
 - that what the command writes is there as a whole or not at all,
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import os
 import random
 import signal
@@ -27,6 +29,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,21 +64,38 @@ def run(module: str, arguments: Sequence[object]) -> subprocess.Popen[str]:
     """Start `python -m lpt.cli.MODULE ARGUMENTS` in a session of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", f"lpt.cli.{module}", *map(str, arguments)],
-        stdout=subprocess.PIPE,
+        stdout=subprocess.PIPE,  # what is said fits into a pipe
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
 
 
+def spent(process: subprocess.Popen[str]) -> float:
+    """Return the processor's seconds that a process has taken, infinity once it has ended."""
+    if process.poll() is not None:
+        return math.inf
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_until(process: subprocess.Popen[str], seconds: float) -> float:
+    """Wait until a process has taken so many of the processor's seconds; returns the last seen."""
+    last = 0.0
+    while (now := spent(process)) < seconds:
+        last = now
+        time.sleep(0.002)
+    return last
+
+
 def timed(module: str, arguments: Sequence[object]) -> float:
-    """Run a command to its end; returns the seconds that it took."""
-    began = time.monotonic()
+    """Run a command to its end; returns the processor's seconds that it took."""
     process = run(module, arguments)
+    seconds = wait_until(process, math.inf)
     said, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"{module} failed without being killed:\n{said}")
-    return time.monotonic() - began
+    return seconds
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -106,8 +126,9 @@ class Killer:
         number = self.draw.choice((signal.SIGKILL, signal.SIGINT))
         process = run(module, arguments)
         # Python itself answers Ctrl-C in its first hundredths of a second.
-        time.sleep(max(self.draw.uniform(0.1, seconds) for _ in range(2)))
-        os.killpg(process.pid, number)
+        wait_until(process, max(self.draw.uniform(0.1, seconds) for _ in range(2)))
+        with suppress(ProcessLookupError):  # it has ended
+            os.killpg(process.pid, number)
         said, _ = process.communicate()
         code = process.returncode
         ended = code == 0
@@ -207,7 +228,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="lpt-kill-test-") as folder:
         killer = Killer(Path(folder), options.seed)
         shown = ", ".join(f"{name} {seconds:.1f}" for name, seconds in killer.seconds.items())
-        print(f"seconds without a kill: {shown}", flush=True)
+        print(f"processor's seconds without a kill: {shown}", flush=True)
         turns: list[Callable[[], None]] = [
             killer.training,
             lambda: killer.writing("make"),

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_a_full_disk_says_how_much_there_is(full):
     write_text("old", full / "a.txt")
     with pytest.raises(DiskError, match=rf"disk is full \(0\.\d MB free in {full}\): make room"):
         write_text("new" * 100_000, full / "a.txt", overwrite=True)
-    with pytest.raises(DiskError, match="disk is full"):
+    with pytest.raises(DiskError, match=rf"cannot write {full}: .* free in {full}\)"):
         check_room(full, 300_000)
     assert names(full) == ["a.txt"] and (full / "a.txt").read_text() == "old"
     check_writable(full / "b.txt")
@@ -222,7 +223,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path, make_met
     best = save_policy(tmp_path / "best", state, make_metadata())
     large = {"weight": torch.ones(30_000)}
     with largest_file(50_000):
-        with pytest.raises(DiskError, match=rf"lpt-train --resume {tmp_path} goes on from 0+1"):
+        with pytest.raises(DiskError, match=r"cannot write .*00000002: files may not grow"):
             save_checkpoint(tmp_path, 2, large, make_metadata(updates=2), {}, {})
         with pytest.raises(DiskError):
             save_policy(best, large, make_metadata())
@@ -232,12 +233,19 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path, make_met
 
 
 def test_a_training_ends_in_one_line_when_it_cannot_save(
-    umaze, tmp_path, flags, lpt_train, last_line
+    umaze, finished, tmp_path, flags, lpt_train, last_line
 ):
+    new, old = tmp_path / "new", shutil.copytree(finished, tmp_path / "old")
     with largest_file(100_000):
-        assert lpt_train(flags(umaze, tmp_path / "run", 3)) == 2
-    assert re.match(r"lpt-train: cannot write .*00000003: files may not grow.*", last_line())
-    assert not os.listdir(tmp_path / "run" / "checkpoints")
+        assert lpt_train(flags(umaze, new, 3)) == 2
+    why = "lpt-train: cannot write .*00000003: files may not grow.*; "
+    assert re.fullmatch(f"{why}nothing had been saved yet: start again", last_line())
+    assert not os.listdir(new / "checkpoints")
+    with largest_file(100_000):
+        assert lpt_train(["--resume", str(old)]) == 2
+    assert re.match(
+        f"{why}.*00000003 is whole: continue with lpt-train --resume {old}", last_line()
+    )
 
 
 def test_a_run_that_cannot_be_written_does_not_begin(umaze, tmp_path, flags, lpt_train, last_line):

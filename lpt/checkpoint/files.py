@@ -69,9 +69,7 @@ def save_checkpoint(
     folder = checkpoint_folder(run, updates)
     tensors = {POLICY_TENSORS: model_state, TRAINING_TENSORS: training_tensors}
     records = {POLICY_JSON: metadata.to_dict(), TRAINING_JSON: training_json}
-    saved = list_checkpoints(run)
-    then = f"lpt-train --resume {run} goes on from {saved[-1].name}" if saved else "start again"
-    _publish(folder, tensors, records, f", then {then}")
+    _publish(folder, tensors, records)
     for old in list_checkpoints(run)[:-keep]:
         # Renamed first: a half-deleted folder must not keep a checkpoint's name.
         trash = old.with_name(f"{_TRASH}{old.name}")
@@ -86,7 +84,7 @@ def save_policy(
 ) -> Path:
     """Write (or atomically replace) a folder with a policy only, such as `run/best`."""
     folder = Path(folder)
-    _publish(folder, {POLICY_TENSORS: model_state}, {POLICY_JSON: metadata.to_dict()}, "")
+    _publish(folder, {POLICY_TENSORS: model_state}, {POLICY_JSON: metadata.to_dict()})
     return folder
 
 
@@ -176,18 +174,15 @@ def load_training_state(path: Path | str) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def _publish(
-    folder: Path,
-    tensors: dict[str, dict[str, Tensor]],
-    records: dict[str, dict[str, Any]],
-    go_on: str,
+    folder: Path, tensors: dict[str, dict[str, Tensor]], records: dict[str, dict[str, Any]]
 ) -> None:
     """Write a folder under a temporary name, flush it, and rename it into place.
 
     Raises:
-        DiskError: the disk is full or the like; says `go_on`. What was there is as it was.
+        DiskError: the disk is full or the like; what was there is as it was.
     """
     parent = folder.parent
-    with writing(folder, go_on):
+    with writing(folder):
         parent.mkdir(parents=True, exist_ok=True)
         for stale in parent.glob(f"{_TRASH}*"):  # of killed saves
             shutil.rmtree(stale, ignore_errors=True)

@@ -58,6 +58,6 @@ def _unwind(number: int, frame: FrameType | None) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    name = Path(sys.argv[0]).stem
-    os.write(2, f"{'lpt' if name == '-m' else name}: stopped by Ctrl-C\n".encode())
+    name = "lpt-" + Path(sys.argv[0]).stem.removeprefix("lpt-").removeprefix("-m")
+    os.write(2, f"{name.rstrip('-')}: stopped by Ctrl-C\n".encode())
     os._exit(INTERRUPTED)

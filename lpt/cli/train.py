@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from lpt.checkpoint.files import latest_checkpoint, list_checkpoints
+from lpt.checkpoint.files import list_checkpoints
 from lpt.cli.ending import ending
 from lpt.config.command_line import Resume, parse
+from lpt.machine.disk import DiskError
 from lpt.machine.processes import ProcessLost, leave
 from lpt.training.opening import resume, start
 from lpt.training.run import Interrupted, Run
@@ -33,8 +34,12 @@ class _Command:
             self.run.train()
             self.run.finish()
         except ProcessLost as error:
-            print(f"lpt-train: {error}; {_how_to_go_on(self.run)}", file=sys.stderr)
+            print(f"lpt-train: {error}; {self._how_to_go_on()}", file=sys.stderr)
             return 3
+        except DiskError as error:
+            if self.run is None:
+                raise
+            raise DiskError(f"{error}; {self._how_to_go_on()}") from error
         except Interrupted as stop:
             if self.run is None or self.run.ranks.first:
                 print(f"{stop}; continue with: lpt-train --resume {stop.folder}", file=sys.stderr)
@@ -47,24 +52,23 @@ class _Command:
             return "nothing was begun"
         return f"the training is saved: lpt-train --resume {self.run.folder} evaluates it"
 
+    def _how_to_go_on(self) -> str:
+        if self.run is None:
+            return "its own message says why"
+        saved = list_checkpoints(self.run.folder)
+        if not saved:
+            return "nothing had been saved yet: start again"
+        return (
+            f"{saved[-1]} is whole: continue with lpt-train --resume {self.run.folder}, in as many "
+            "processes as you like"
+        )
+
 
 def _open(arguments: Sequence[str]) -> Run:
     asked = parse(arguments)
     if not isinstance(asked, Resume):
         return start(asked)
     return resume(asked.resume, source=asked.source, device=asked.device, results=asked.results)
-
-
-def _how_to_go_on(run: Run | None) -> str:
-    """Return what to do after a process was lost."""
-    if run is None:
-        return "its own message says why"
-    if not list_checkpoints(run.folder):
-        return "nothing had been saved yet: start again"
-    return (
-        f"{latest_checkpoint(run.folder)} is whole: continue with --resume {run.folder}, with as "
-        "many processes as you like"
-    )
 
 
 if __name__ == "__main__":

@@ -33,12 +33,8 @@ class DiskError(OSError):
 
 
 @contextmanager
-def writing(path: str | os.PathLike[str], go_on: str = "") -> Iterator[None]:
-    """Say in one line what the disk refuses while the block writes a file or folder.
-
-    Args:
-        path: what is being written.
-        go_on: what to do after the mend, such as a command to repeat.
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say in one line what the disk refuses while the block writes a file or folder, `path`.
 
     Raises:
         DiskError: the disk is full, read-only or the like, whichever library noticed it.
@@ -51,7 +47,7 @@ def writing(path: str | os.PathLike[str], go_on: str = "") -> Iterator[None]:
         number = _number(error)
         if number not in _REASONS and number not in _FULL:
             raise
-        refused = DiskError(f"cannot write {path}: {_reason(number, Path(path))}{go_on}")
+        refused = DiskError(f"cannot write {path}: {_reason(number, Path(path))}")
         refused.errno = number
         raise refused from error
 
@@ -120,7 +116,7 @@ def _number(error: Exception) -> int | None:
 
 def _reason(number: int | None, path: Path) -> str:
     if number in _FULL:
-        place = _first_existing(path.parent)
+        place = _first_existing(path if path.is_dir() else path.parent)
         free = shutil.disk_usage(place).free / 1e6
         return f"the disk is full ({free:.1f} MB free in {place}): make room"
     return _REASONS[number or 0]

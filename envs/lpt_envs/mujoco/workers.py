@@ -46,7 +46,7 @@ def run_streams(
 
     Raises:
         ValueError: a number of workers below 1, or no stream.
-        ChildProcessError: a worker failed; its last words are in the message.
+        ChildProcessError: a worker failed; its last line is in the message.
     """
     workers = min(processors() if workers is None else workers, len(streams))
     if workers < 1:
@@ -131,8 +131,10 @@ def _order(
         else:
             raise BrokenPipeError
     except BrokenPipeError:
-        end = words.read_text(errors="replace").strip()[-2000:] or "without a word"
-        raise ChildProcessError(f"a process that generates data has failed: {end}") from None
+        said = words.read_text(errors="replace").strip()[-2000:] or "without a word"
+        last = said.splitlines()[-1]
+        failed = ChildProcessError(f"a process that generates data has failed: {last}")
+        raise failed from RuntimeError(said)
     arrays = load_file(out)
     out.unlink()
     return arrays
