@@ -205,6 +205,12 @@ def test_data_that_cannot_be_kept_in_the_cache_are_kept_elsewhere(tmp_path, monk
     again = load("maze2d-umaze", source="regenerated", steps=2000, log=lines.append)
     assert "regenerated before" in lines[-1]
     assert first.provenance.fingerprint == again.provenance.fingerprint
+    (spare,) = tmp_path.glob("lpt-datasets-*")
+    assert spare.stat().st_mode & 0o777 == 0o700
+    shutil.rmtree(spare)
+    spare.symlink_to(tmp_path)  # not a folder of this user's making
+    with pytest.raises(DiskError, match="cannot write"):
+        load("maze2d-umaze", source="regenerated", steps=2000, log=None)
 
 
 # Runs

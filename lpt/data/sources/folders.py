@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -19,18 +20,18 @@ def data_folder() -> Path:
     return Path(os.environ.get("LPT_DATA_DIR") or "~/.cache/lpt/datasets").expanduser()
 
 
-def spare_folder() -> Path:
-    """Return where regenerated data go if `data_folder` cannot be written; the user's alone.
+def spare_folder() -> Path | None:
+    """Return where regenerated data go if `data_folder` cannot be written; it need not be there.
 
-    Raises:
-        OSError: it cannot be made, or is somebody else's.
+    None if something of that name is there that is not this user's folder.
     """
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir()) / f"lpt-datasets-{user}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or (hasattr(os, "getuid") and folder.stat().st_uid != user):
-        raise PermissionError(f"{folder} is not this user's: remove it, or set LPT_DATA_DIR")
-    return folder
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return folder
+    return folder if stat.S_ISDIR(found.st_mode) and found.st_uid == user else None
 
 
 def regenerated_path(task: Task, steps: int | None = None, seed: int = 0) -> Path:

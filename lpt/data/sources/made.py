@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lpt.data.recipes.recipe import Size
+from lpt.data.recipes.recipe import Made, Size
 from lpt.data.sources.download import OFFLINE, offline
 from lpt.data.sources.folders import d4rl_folder, regenerated_path, spare_folder
-from lpt.data.sources.source import Found, Missing, Request
+from lpt.data.sources.source import Found, Log, Missing, Request
 from lpt.data.tasks import Task
 from lpt.machine.disk import DiskError
 
@@ -30,9 +30,9 @@ class Regenerated:
         task = request.task
         if task is None or request.recipe is None:
             return Missing()
-        path = regenerated_path(task, request.steps, request.seed)
-        if not path.is_file():
-            path = _spare(path)
+        path, spare = regenerated_path(task, request.steps, request.seed), spare_folder()
+        if not path.is_file() and spare is not None:
+            path = spare / path.name
         if not path.is_file():
             return Missing()
         why = _why_made(request, task)
@@ -93,23 +93,25 @@ class Making:
         )
         with progress_bar(task.name, size) as progress:
             made = task.make(steps=request.steps, seed=request.seed, progress=progress)
-        # Another process may have made the same file meanwhile: the same bytes, so replacing is
-        # safe.
-        try:
-            made.write(path, overwrite=True)
-        except DiskError as error:
-            path = _spare(path)
-            request.say(f"data: {error}; kept in {path} instead")
-            made.write(path, overwrite=True)
-        return Found(path, "regenerated")
+        return Found(_keep(made, path, request.say), "regenerated")
 
 
-def _spare(path: Path) -> Path:
-    """Return where a file is kept if the usual folder cannot be written."""
+def _keep(made: Made, path: Path, say: Log) -> Path:
+    """Write made data, to the spare folder if not to `path`; returns where they are.
+
+    Another process may have made the same file meanwhile: the same bytes, so replacing is safe.
+    """
     try:
-        return spare_folder() / path.name
-    except OSError:
+        made.write(path, overwrite=True)
         return path
+    except DiskError as error:
+        folder = spare_folder()
+        if folder is None:
+            raise
+        say(f"data: {error}; kept in {folder} instead")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    made.write(folder / path.name, overwrite=True)
+    return folder / path.name
 
 
 @contextmanager
