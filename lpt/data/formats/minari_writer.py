@@ -54,8 +54,6 @@ def write_minari(
         FileExistsError: the id exists locally and `overwrite` is False.
         DiskError: the disk is full or the like; what was there is as it was.
     """
-    if not is_minari_id(dataset_id):
-        raise ValueError(f"{dataset_id!r} is no Minari id: expected namespace/name-v0")
     check_minari_target(dataset_id, overwrite)
     if final_observations is None:
         final_observations = dataset.observations[dataset.offsets[1:] - 1]
@@ -94,9 +92,12 @@ def check_minari_target(dataset_id: str, overwrite: bool) -> None:
     """Raise an error where `write_minari` would not write.
 
     Raises:
+        ValueError: `dataset_id` is no Minari id.
         FileExistsError: the id exists locally and `overwrite` is False.
         DiskError: Minari's folder cannot be written.
     """
+    if not is_minari_id(dataset_id):
+        raise ValueError(f"{dataset_id!r} is no Minari id: expected namespace/name-v0")
     root = Path(os.environ.get("MINARI_DATASETS_PATH") or "~/.minari/datasets").expanduser()
     with writing(root):
         target = Path(get_dataset_path(dataset_id))  # makes Minari's folder
