@@ -16,6 +16,7 @@ from helpers.full_disk import largest_file
 from lpt.checkpoint.files import load_policy_files, save_checkpoint, save_policy
 from lpt.cli import data as lpt_data
 from lpt.cli.eval import main as lpt_eval
+from lpt.cli.report import main as lpt_report
 from lpt.data import load
 from lpt.machine.disk import DiskError, check_room, check_writable
 from lpt.machine.files import atomic_folder, write_text
@@ -275,11 +276,22 @@ def test_an_evaluation_that_cannot_be_written_does_not_begin(
     assert "a part of its path is a file" in last_line()
 
 
+@pytest.mark.parametrize("command", [["table", "--into"], ["curves"], ["sweeps"], ["data"]])
+def test_a_report_is_written_to_files_only(command, finished, last_line):
+    more = {"table": ["--results", str(finished)], "curves": [str(finished)], "sweeps": ["a.json"]}
+    place = ["/dev/zero", *more.get(command[0], ["maze2d-umaze"])]
+    assert lpt_report([*command, *place]) == 2
+    assert (
+        last_line()
+        == "lpt-report: cannot write /dev/zero: it is there and no file; name another one"
+    )
+
+
 def test_a_result_that_does_not_fit_leaves_the_one_before(tmp_path, make_metadata, make_evaluation):
     args = (make_metadata(), "lpt", make_evaluation(np.ones(3)))
     path = save_result(tmp_path, *args)
     before = path.read_bytes()
-    with largest_file(500), pytest.raises(DiskError):
+    with largest_file(500), pytest.raises(DiskError, match=rf"cannot write {path}: files may not"):
         save_result(tmp_path, *args)
     assert [p.name for p in path.parent.iterdir()] == [path.name] and path.read_bytes() == before
     assert save_result(tmp_path, *args, wall_seconds=1.0) == path

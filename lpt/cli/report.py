@@ -40,6 +40,8 @@ def table(
         summary: one row a task, with the data's own returns, instead of one row an algorithm.
         only: beginnings of tasks' names, such as hopper; unset: all tasks.
     """
+    if into is not None:
+        check_writable(into)
     records = [r for r in read_results(results) if r["task"].startswith(only or "")]
     text = markdown_table(records)
     if summary:
@@ -96,6 +98,7 @@ def curves(
         runs: run folders.
         title: title; unset: the task.
     """
+    check_writable(out)
     task = load_policy_files(runs[0])[1].task
     reference = find_reference(task)
     lines = {}
@@ -119,6 +122,7 @@ def sweeps(
         files: written by lpt-eval --sweep --out.
         title: title; unset: the task.
     """
+    check_writable(out)
     records = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     if missing := [str(p) for p, r in zip(files, records, strict=True) if not r.get("sweep")]:
         raise ValueError(f"no sweep in {', '.join(missing)}: write them by lpt-eval --sweep --out")

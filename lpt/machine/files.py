@@ -48,8 +48,12 @@ def write_json(
     record: dict[str, Any], path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> Path:
     """Write a JSON file atomically; raises as `atomic_write`, and ValueError for NaN."""
-    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    return write_text(text, path, overwrite=overwrite)
+    return write_text(json_text(record), path, overwrite=overwrite)
+
+
+def json_text(record: dict[str, Any]) -> str:
+    """Return what `write_json` writes; raises ValueError for NaN."""
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from lpt.checkpoint.metadata import PolicyMetadata, current_versions
 from lpt.config import to_tree
 from lpt.data.scores import normalized_score
 from lpt.evaluation.rollout import Evaluation
-from lpt.machine.files import atomic_write, write_json
+from lpt.machine.files import atomic_write, json_text
 from lpt.reporting.statistics import bootstrap_interval, iqm
 
 DISPLAY_NAMES = {
@@ -152,7 +152,7 @@ def save_result(
     record = result_record(metadata, algorithm, last, best, **details)
     path = Path(results) / result_path(metadata.task, algorithm, metadata.seed)
     with atomic_write(path, overwrite=True) as made:
-        write_json(record, made, overwrite=True)
+        made.write_text(json_text(record), encoding="utf-8")
         if path.exists():
             _keep(path)
     return path
