@@ -126,7 +126,7 @@ class Killer:
         number = self.draw.choice((signal.SIGKILL, signal.SIGINT))
         process = run(module, arguments)
         # Python itself answers Ctrl-C in its first hundredths of a second.
-        last = wait_until(process, max(self.draw.uniform(0.1, seconds) for _ in range(2)))
+        taken = wait_until(process, max(self.draw.uniform(0.1, seconds) for _ in range(2)))
         with suppress(ProcessLookupError):  # it has ended
             os.killpg(process.pid, number)
         said, _ = process.communicate()
@@ -135,7 +135,7 @@ class Killer:
         if (
             ended and name != "train"
         ):  # the first time caches were cold; a resumed training is short
-            self.seconds[name] = min(self.seconds[name], last)
+            self.seconds[name] = min(self.seconds[name], taken)
         kind = "too late" if ended else number.name
         self.tally.kills[f"{name} {kind}"] += 1
         if not ended and number == signal.SIGKILL:
