@@ -44,7 +44,7 @@ def folder(tmp_path, monkeypatch, make_data, flags, lpt_train) -> Path:
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "d4rl"))
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     replay = str(tmp_path / "d4rl" / "hopper_medium_replay-v2.hdf5")
-    data.main(["make", "hopper-medium-replay", "--steps", "6000", "--out", replay])
+    assert data.main(["make", "hopper-medium-replay", "--steps", "6000", "--out", replay]) == 0
     umaze = make_data(tmp_path / "d4rl" / "maze2d-umaze-sparse-v1.hdf5")
     assert lpt_train([*flags(umaze, tmp_path / RUN), "--evaluation.sweep", "0", "150"]) == 0
     return tmp_path
@@ -84,7 +84,8 @@ def run_command(line: str, short: list[str]) -> None:
             patch.setattr("sys.stdin", io.StringIO("4\nq\n"))
             assert play.main(arguments) == 0
     elif program == "lpt-data":
-        data.main([*arguments, "--steps", "2500"] if arguments[0] == "make" else arguments)
+        short = ["--steps", "2500"] if arguments[0] == "make" else []
+        assert data.main([*arguments, *short]) == 0
     elif program == "lpt-bench":
         run_benchmark(arguments)
     elif program == "lpt-sweep":

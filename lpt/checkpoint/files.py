@@ -14,7 +14,6 @@ checkpoint's name is always whole: a `kill -9` or a power cut during a save lose
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -26,11 +25,14 @@ from torch import Tensor
 
 from lpt.checkpoint import upgrade
 from lpt.checkpoint.metadata import PolicyMetadata
+from lpt.machine.disk import flush, writing
+from lpt.machine.files import OLD, put_folder
+from lpt.machine.temporaries import temporary
 
 POLICY_TENSORS, POLICY_JSON = "policy.safetensors", "policy.json"
 TRAINING_TENSORS, TRAINING_JSON = "training.safetensors", "training.json"
 Which = Literal["last", "best"]
-_REPLACED, _TEMPORARY = ".old-", ".tmp-"
+_TRASH = ".tmp-"
 
 
 def checkpoint_folder(run: Path | str, updates: int) -> Path:
@@ -60,6 +62,9 @@ def save_checkpoint(
 
     Returns:
         The checkpoint's folder.
+
+    Raises:
+        DiskError: the disk is full or the like; what was saved before is as it was.
     """
     folder = checkpoint_folder(run, updates)
     tensors = {POLICY_TENSORS: model_state, TRAINING_TENSORS: training_tensors}
@@ -67,7 +72,7 @@ def save_checkpoint(
     _publish(folder, tensors, records)
     for old in list_checkpoints(run)[:-keep]:
         # Renamed first: a half-deleted folder must not keep a checkpoint's name.
-        trash = old.with_name(f"{_TEMPORARY}trash-{old.name}")
+        trash = old.with_name(f"{_TRASH}{old.name}")
         shutil.rmtree(trash, ignore_errors=True)
         old.rename(trash)
         shutil.rmtree(trash)
@@ -89,7 +94,7 @@ def list_checkpoints(run: Path | str) -> list[Path]:
     found: dict[int, Path] = {}
     # Sorted, so that a checkpoint comes after the one it replaced and wins.
     for path in sorted((Path(run) / "checkpoints").glob("*")):
-        match = re.fullmatch(rf"(?:{re.escape(_REPLACED)})?(\d+)", path.name)
+        match = re.fullmatch(rf"(?:{re.escape(OLD)})?(\d+)", path.name)
         if match and all((path / name).is_file() for name in needed):
             found[int(match[1])] = path
     return [found[updates] for updates in sorted(found)]
@@ -131,7 +136,7 @@ def policy_folder(path: Path | str, which: Which = "last") -> Path:
     if which == "last" or not path.is_dir():
         return latest_checkpoint(path)
     best = path / "best"
-    replaced = best.with_name(_REPLACED + best.name)  # killed between the two renames
+    replaced = best.with_name(OLD + best.name)  # killed between the two renames
     if not best.is_dir() and replaced.is_dir():
         return replaced
     if not best.is_dir():
@@ -171,29 +176,23 @@ def load_training_state(path: Path | str) -> tuple[dict[str, Tensor], dict[str, 
 def _publish(
     folder: Path, tensors: dict[str, dict[str, Tensor]], records: dict[str, dict[str, Any]]
 ) -> None:
-    """Write a folder under a temporary name, flush it, and rename it into place."""
+    """Write a folder under a temporary name, flush it, and rename it into place.
+
+    Raises:
+        DiskError: the disk is full or the like; what was there is as it was.
+    """
     parent = folder.parent
-    parent.mkdir(parents=True, exist_ok=True)
-    for stale in parent.glob(f"{_TEMPORARY}*"):  # of killed saves
-        shutil.rmtree(stale, ignore_errors=True)
-    temporary = parent / f"{_TEMPORARY}{folder.name}-{os.getpid()}"
-    temporary.mkdir()
-    for name, content in tensors.items():
-        save_file(_storable(content), temporary / name)
-        _flush(temporary / name)
-    for name, record in records.items():
-        (temporary / name).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        _flush(temporary / name)
-    _flush(temporary)
-    replaced = folder.with_name(_REPLACED + folder.name)
-    if folder.exists():
-        # A folder cannot be renamed over a full one. Between the two renames readers find the
-        # replaced one (list_checkpoints, policy_folder).
-        shutil.rmtree(replaced, ignore_errors=True)
-        folder.rename(replaced)
-    temporary.rename(folder)
-    _flush(parent)
-    shutil.rmtree(replaced, ignore_errors=True)
+    with writing(folder):
+        parent.mkdir(parents=True, exist_ok=True)
+        for stale in parent.glob(f"{_TRASH}*"):  # of killed saves
+            shutil.rmtree(stale, ignore_errors=True)
+        with temporary(folder, folder=True) as made:
+            for name, content in tensors.items():
+                save_file(_storable(content), made / name)
+            for name, record in records.items():
+                (made / name).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            flush(made)
+            put_folder(made, folder)
 
 
 def _storable(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -206,15 +205,6 @@ def _storable(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         result[name] = tensor.clone() if address in storages else tensor
         storages.add(address)
     return result
-
-
-def _flush(path: Path) -> None:
-    """Force a file's or folder's content to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

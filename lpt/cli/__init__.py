@@ -1,1 +1,11 @@
-"""The commands lpt-train, lpt-eval and lpt-data."""
+"""The commands, `lpt-train` and the others, thin; nothing else imports them."""
+
+import sys
+from pathlib import Path
+
+from lpt.cli.ending import end_at_once
+
+# A command's own process, by its script or as `python -m lpt.cli.NAME`: what is imported next takes
+# seconds. Whoever only imports a command from Python keeps their own Ctrl-C.
+if Path(sys.argv[0] if sys.argv else "").name.startswith(("lpt-", "-m")):
+    end_at_once()

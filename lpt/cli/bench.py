@@ -14,7 +14,9 @@ from lpt.bench.measurements import Amounts
 from lpt.bench.speed import measure
 from lpt.bench.table import print_speed
 from lpt.cli import sweep
+from lpt.cli.ending import ending
 from lpt.config.command_line import parse_config
+from lpt.machine.disk import check_writable
 from lpt.machine.files import check_absent, write_json
 
 
@@ -51,12 +53,7 @@ def main(args: Sequence[str] | None = None) -> int:
     command, rest = tyro.cli(
         Speed, args=arguments, prog="lpt-bench speed", return_unknown_args=True
     )
-    try:
-        run_speed(command, rest)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"lpt-bench: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return ending("lpt-bench", lambda: run_speed(command, rest))
 
 
 def run_speed(command: Speed, rest: Sequence[str] = ()) -> dict[str, Any]:
@@ -72,6 +69,7 @@ def run_speed(command: Speed, rest: Sequence[str] = ()) -> dict[str, Any]:
     """
     if command.out is not None:
         check_absent(command.out, command.overwrite)
+        check_writable(command.out)
     config = parse_config(["--env", command.preset, *rest])
     if config.source != "auto":
         raise ValueError("speed is measured on random data: leave out --source")

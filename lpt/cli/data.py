@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from lpt.cli.ending import ending
 from lpt.config import DatasetConfig
 from lpt.data.dataset import TrajectoryDataset
 from lpt.data.formats.d4rl import write_d4rl
@@ -18,7 +19,7 @@ from lpt.data.formats.games import is_games_path
 from lpt.data.formats.games_behavior import describe_behavior, read_behavior
 from lpt.data.formats.mapped import is_mapped_path, verify
 from lpt.data.formats.minari import is_minari_id
-from lpt.data.formats.minari_writer import write_minari
+from lpt.data.formats.minari_writer import check_minari_target, write_minari
 from lpt.data.formats.npz import write_npz
 from lpt.data.recipes.maze import NOISE, MazeRecipe
 from lpt.data.recipes.recipe import Format, Made, Recipe
@@ -27,6 +28,7 @@ from lpt.data.sources.folders import data_folder
 from lpt.data.sources.load import load
 from lpt.data.sources.made import progress_bar
 from lpt.data.tasks import TASKS, Task, custom_maze, find_task
+from lpt.machine.disk import check_writable
 from lpt.machine.files import check_absent, write_json
 
 _ENDINGS: dict[Format, tuple[str, ...]] = {
@@ -100,21 +102,22 @@ class Convert:
     """How steps become labeled trajectories; min_length is fixed by the conversion."""
 
 
-def main(args: Sequence[str] | None = None) -> None:
-    """Run `lpt-data make`, `info` or `convert`; user errors end with a message and status 1."""
+def main(args: Sequence[str] | None = None) -> int:
+    """Run `lpt-data make`, `info` or `convert`; returns the exit code, 2 for a user's error."""
     make = Annotated[Make, tyro.conf.subcommand("make")]
     info = Annotated[Info, tyro.conf.subcommand("info")]
     conversion = Annotated[Convert, tyro.conf.subcommand("convert")]
     command = tyro.cli(make | info | conversion, args=args, prog="lpt-data", description=__doc__)
-    try:
-        if isinstance(command, Make):
-            run_make(command)
-        elif isinstance(command, Info):
-            run_info(command)
-        else:
-            run_convert(command)
-    except (ValueError, OSError) as error:
-        sys.exit(f"lpt-data: {error}")
+    return ending("lpt-data", lambda: _run(command))
+
+
+def _run(command: Make | Info | Convert) -> None:
+    if isinstance(command, Make):
+        run_make(command)
+    elif isinstance(command, Info):
+        run_info(command)
+    else:
+        run_convert(command)
 
 
 def run_make(command: Make) -> TrajectoryDataset:
@@ -123,6 +126,7 @@ def run_make(command: Make) -> TrajectoryDataset:
     Raises:
         ValueError: unknown task, or an option out of range.
         FileExistsError: the target exists and `overwrite` is not set.
+        DiskError: the target cannot be written, which is told before the work begins.
     """
     task, recipe = _task_and_recipe(command)
     kind = _format(command, task, recipe)
@@ -143,7 +147,10 @@ def run_info(command: Info) -> None:
 
     Raises:
         ValueError: unknown or malformed data, or figures are asked for of other than games.
+        DiskError: the figures cannot be written.
     """
+    if command.json is not None:
+        check_writable(command.json)
     place = command.name_or_path if command.source == "auto" else command.source
     own = is_mapped_path(place) and command.dataset == DatasetConfig()
     dataset = load(command.name_or_path, None if own else command.dataset, command.source)
@@ -217,6 +224,7 @@ def _target(command: Make, task: Task, recipe: Recipe, kind: Format) -> str:
         target = command.out or f"lpt/{task.name}-v{task.version}"
         if not is_minari_id(target):
             raise ValueError(f"--out {target!r} is no Minari id: expected namespace/name-v0")
+        check_minari_target(target, command.overwrite)
         return target
     endings = _ENDINGS[kind]
     if command.out is None:
@@ -227,6 +235,7 @@ def _target(command: Make, task: Task, recipe: Recipe, kind: Format) -> str:
         if not path.name.endswith(endings):
             raise ValueError(f"--out {path}: a {kind} file ends in {' or '.join(endings)}")
     check_absent(path, command.overwrite)
+    check_writable(path)
     return str(path)
 
 
@@ -254,4 +263,4 @@ def _add_figures(path: Path, name: str, figures: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from lpt.checkpoint.files import load_training_state
+from lpt.cli.ending import ending
 from lpt.config import EvaluationConfig
 from lpt.evaluation.policy import LPTPolicy
 from lpt.evaluation.rollout import Evaluation, evaluate
+from lpt.machine.disk import check_writable
 from lpt.machine.files import write_json
 from lpt.reporting.console import print_evaluations
 from lpt.reporting.results import result_name, result_record
@@ -68,12 +70,7 @@ class Arguments:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 with one line on stderr for a user's error."""
     options = tyro.cli(Arguments, args=arguments, description=DESCRIPTION, prog="lpt-eval")
-    try:
-        run(options)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"lpt-eval: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return ending("lpt-eval", lambda: run(options))
 
 
 def run(options: Arguments) -> list[Evaluation]:
@@ -141,6 +138,9 @@ def _check_outputs(options: Arguments) -> None:
     """Refuse what would fail only after the evaluation."""
     if options.out is not None and options.out.exists() and not options.overwrite:
         raise FileExistsError(f"{options.out} is there already: name another file or --overwrite")
+    for path in (options.out, options.plot, options.video):
+        if path is not None:
+            check_writable(path)
     for path, kinds in (
         (options.plot, (".png", ".pdf", ".svg")),
         (options.video, (".mp4", ".gif")),

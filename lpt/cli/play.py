@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 
+from lpt.cli.ending import ending
 from lpt.evaluation import LPTPolicy, PolicyState
 from lpt_envs.connect_four.board import CELLS, COLUMNS
 from lpt_envs.connect_four.play import Session, make_console
@@ -59,14 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdin, sys.stdout):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # stray bytes are wrong input, no reason to stop
-    try:
-        begin(options).play()
-    except KeyboardInterrupt:
-        return 130  # while loading: nothing to say goodbye to
-    except (ValueError, OSError) as error:
-        print(f"lpt-play: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return ending("lpt-play", lambda: begin(options).play())
 
 
 def begin(options: Arguments) -> Session:

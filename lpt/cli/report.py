@@ -12,9 +12,11 @@ import numpy as np
 import tyro
 
 from lpt.checkpoint.files import load_policy_files
+from lpt.cli.ending import ending
 from lpt.data import load
 from lpt.data.scores import find_reference
 from lpt.evaluation import LPTPolicy
+from lpt.machine.disk import check_writable
 from lpt.machine.files import write_json, write_text
 from lpt.reporting.figures import curves_figure, save_figure, sweeps_figure
 from lpt.reporting.plan_space import plan_space_figure
@@ -38,6 +40,8 @@ def table(
         summary: one row a task, with the data's own returns, instead of one row an algorithm.
         only: beginnings of tasks' names, such as hopper; unset: all tasks.
     """
+    if into is not None:
+        check_writable(into)
     records = [r for r in read_results(results) if r["task"].startswith(only or "")]
     text = markdown_table(records)
     if summary:
@@ -66,6 +70,7 @@ def data(
         tasks: such as hopper-medium.
         source: as lpt-train's --source.
     """
+    check_writable(out)
     found = {}
     for task in tasks:
         dataset = load(task, source=source)
@@ -93,6 +98,7 @@ def curves(
         runs: run folders.
         title: title; unset: the task.
     """
+    check_writable(out)
     task = load_policy_files(runs[0])[1].task
     reference = find_reference(task)
     lines = {}
@@ -116,6 +122,7 @@ def sweeps(
         files: written by lpt-eval --sweep --out.
         title: title; unset: the task.
     """
+    check_writable(out)
     records = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     if missing := [str(p) for p, r in zip(files, records, strict=True) if not r.get("sweep")]:
         raise ValueError(f"no sweep in {', '.join(missing)}: write them by lpt-eval --sweep --out")
@@ -140,6 +147,7 @@ def plan_space(
         seed: of planning and of the start.
         weight: planning weight; unset: the run's.
     """
+    check_writable(out)
     policy = LPTPolicy.load(run)
     # Single draws, not the one best plan or a mean, so that each target's spread shows.
     policy.planning = replace(policy.planning, sample=True, draws=1)
@@ -153,23 +161,22 @@ def plan_space(
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    try:
-        tyro.extras.subcommand_cli_from_dict(
-            {
-                "table": table,
-                "data": data,
-                "curves": curves,
-                "sweeps": sweeps,
-                "plan-space": plan_space,
-            },
-            args=arguments,
-            description=__doc__,
-            prog="lpt-report",
-        )
-    except (ValueError, OSError) as error:
-        print(f"lpt-report: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return ending("lpt-report", lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> None:
+    tyro.extras.subcommand_cli_from_dict(
+        {
+            "table": table,
+            "data": data,
+            "curves": curves,
+            "sweeps": sweeps,
+            "plan-space": plan_space,
+        },
+        args=arguments,
+        description=__doc__,
+        prog="lpt-report",
+    )
 
 
 if __name__ == "__main__":

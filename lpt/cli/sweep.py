@@ -11,6 +11,9 @@ from typing import Any
 import tyro
 from tqdm import tqdm
 
+from lpt.cli.ending import ending
+from lpt.machine.disk import writing
+from lpt.machine.locks import FolderLock
 from lpt.sweep.records import unfinished
 from lpt.sweep.runner import Processes, check_data, run_locally, run_on_ray
 from lpt.sweep.trials import read_sweep
@@ -47,11 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     128 + n: stopped by signal n.
     """
     command = tyro.cli(Arguments, args=arguments, prog="lpt-sweep")
-    try:
-        return run_sweep(command)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"lpt-sweep: {error}", file=sys.stderr)
-        return 2
+    return ending("lpt-sweep", lambda: run_sweep(command), lambda: "the same command goes on")
 
 
 def run_sweep(command: Arguments) -> int:
@@ -59,6 +58,7 @@ def run_sweep(command: Arguments) -> int:
 
     Raises:
         FileNotFoundError: there is no such file.
+        BlockingIOError: another process runs this sweep.
         ValueError: the file, the data or the folder are not fit to start; says all that is wrong.
     """
     if command.jobs < 1 or command.gpus < 0:
@@ -67,9 +67,11 @@ def run_sweep(command: Arguments) -> int:
     trials = read_sweep(command.sweep, out)
     left = unfinished(trials)
     check_data(left)
+    with writing(out):
+        alone = FolderLock(out)
     processes, undone = Processes(), 0
     bar = tqdm(total=len(trials), initial=len(trials) - len(left), desc="runs", unit="run")
-    with bar, processes.stopping_on_signals():
+    with alone, bar, processes.stopping_on_signals():
         if command.ray:
             records = run_on_ray(left, command.gpus, processes)
         else:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from lpt.checkpoint.files import latest_checkpoint, list_checkpoints
+from lpt.checkpoint.files import list_checkpoints
+from lpt.cli.ending import ending
 from lpt.config.command_line import Resume, parse
+from lpt.machine.disk import DiskError
 from lpt.machine.processes import ProcessLost, leave
 from lpt.training.opening import resume, start
 from lpt.training.run import Interrupted, Run
@@ -14,22 +16,52 @@ from lpt.training.run import Interrupted, Run
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    run: Run | None = None
-    try:
-        run = _open(sys.argv[1:] if arguments is None else arguments)
-        run.train()
-        run.finish()
-    except ProcessLost as error:
-        print(f"lpt-train: {error}; {_how_to_go_on(run)}", file=sys.stderr)
-        return 3
-    except Interrupted as stop:
-        if run is None or run.ranks.first:
-            print(f"{stop}\ncontinue with: lpt-train --resume {stop.folder}", file=sys.stderr)
-        return 128 + stop.number
-    except (ValueError, OSError) as error:
-        print(f"lpt-train: {error}", file=sys.stderr)
-        return 2
-    return 0
+    command = _Command(sys.argv[1:] if arguments is None else arguments)
+    return ending("lpt-train", command.work, command.stopped)
+
+
+class _Command:
+    """One call of `lpt-train`; `run` is what it has opened."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
+        self.run: Run | None = None
+
+    def work(self) -> int:
+        """Train and evaluate; returns the exit code: also 3, and 128 + n after signal n."""
+        try:
+            self.run = _open(self.arguments)
+            self.run.train()
+            self.run.finish()
+        except ProcessLost as error:
+            print(f"lpt-train: {error}; {self._how_to_go_on()}", file=sys.stderr)
+            return 3
+        except DiskError as error:
+            if self.run is None:
+                raise
+            raise DiskError(f"{error}; {self._how_to_go_on()}") from error
+        except Interrupted as stop:
+            if self.run is None or self.run.ranks.first:
+                print(f"{stop}; continue with: lpt-train --resume {stop.folder}", file=sys.stderr)
+            return 128 + stop.number
+        return 0
+
+    def stopped(self) -> str:
+        """Return what is left after Ctrl-C; within training it is a wish to save instead."""
+        if self.run is None or not list_checkpoints(self.run.folder):
+            return "nothing was begun"
+        return f"the training is saved: lpt-train --resume {self.run.folder} evaluates it"
+
+    def _how_to_go_on(self) -> str:
+        if self.run is None:
+            return "its own message says why"
+        saved = list_checkpoints(self.run.folder)
+        if not saved:
+            return "nothing had been saved yet: start again"
+        return (
+            f"{saved[-1]} is whole: continue with lpt-train --resume {self.run.folder}, in as many "
+            "processes as you like"
+        )
 
 
 def _open(arguments: Sequence[str]) -> Run:
@@ -37,18 +69,6 @@ def _open(arguments: Sequence[str]) -> Run:
     if not isinstance(asked, Resume):
         return start(asked)
     return resume(asked.resume, source=asked.source, device=asked.device, results=asked.results)
-
-
-def _how_to_go_on(run: Run | None) -> str:
-    """Return what to do after a process was lost."""
-    if run is None:
-        return "its own message says why"
-    if not list_checkpoints(run.folder):
-        return "nothing had been saved yet: start again"
-    return (
-        f"{latest_checkpoint(run.folder)} is whole: continue with --resume {run.folder}, with as "
-        "many processes as you like"
-    )
 
 
 if __name__ == "__main__":

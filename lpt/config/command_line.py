@@ -38,7 +38,7 @@ class Resume:
     device: Device = "auto"
     """Where to compute; auto: as before."""
     results: Path | None = None
-    """Folder for the result files; unset: the run's own."""
+    """Folder for the result files; unset: results/ in the run folder."""
 
 
 def parse(arguments: Sequence[str]) -> Config | Resume:

@@ -18,6 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
+from lpt.machine.disk import writing
+from lpt.machine.temporaries import temporary
+
 Allocate = Callable[[tuple[int, ...], DTypeLike], np.ndarray]
 """Makes an array of a shape and type, to be filled: `numpy.empty`, or `scratch` in a folder."""
 
@@ -59,7 +62,7 @@ def select(array: np.ndarray, keep: np.ndarray) -> np.ndarray:
     """Return the rows of `array` `[S, ...]` where `keep` `[S]` is True.
 
     Raises:
-        OSError: as `empty_beside`.
+        DiskError: as `empty_beside`.
     """
     if _map(array) is None:
         return np.asarray(array[keep])
@@ -78,7 +81,7 @@ def empty_beside(array: np.ndarray, shape: tuple[int, ...], dtype: DTypeLike) ->
     Where that folder cannot be written, the system's temporary folder is used (`TMPDIR`).
 
     Raises:
-        OSError: there is no room on the disk.
+        DiskError: there is no room on the disk.
     """
     found = _map(array)
     if found is None:
@@ -96,9 +99,10 @@ def scratch(folder: Path | None, shape: tuple[int, ...], dtype: DTypeLike) -> np
         dtype: of the array.
 
     Raises:
-        OSError: there is no room on the disk, or the folder cannot be written.
+        DiskError: there is no room on the disk, or the folder cannot be written.
     """
-    with tempfile.NamedTemporaryFile(prefix=".lpt-", dir=folder) as file:
+    place = Path(tempfile.gettempdir()) if folder is None else folder
+    with writing(place), temporary(place / "scratch") as path, open(path, "w+b") as file:
         if hasattr(os, "posix_fallocate"):  # a full disk is told here, not by a crash later
             size = prod(shape) * np.dtype(dtype).itemsize
             os.posix_fallocate(file.fileno(), 0, max(1, size))

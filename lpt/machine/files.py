@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from lpt.machine.disk import flush, flush_entry, writing
+from lpt.machine.temporaries import remove, temporary
+
+OLD = ".old-"
+"""How the name of a folder begins that is being replaced, see `put_folder`."""
 
 
 @contextmanager
@@ -17,24 +23,24 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
 
     Raises:
         FileExistsError: `path` exists and `overwrite` is False (checked before and after).
+        DiskError: the disk is full or the like; what was at `path` is as it was.
     """
     target = Path(path)
     check_absent(target, overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays: it tells many writers which format is meant.
-    temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
-    try:
-        yield temporary
-        check_absent(target, overwrite)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary(target) as made:
+            yield made
+            flush(made)
+            check_absent(target, overwrite)
+            os.replace(made, target)
+        flush_entry(target)
 
 
 def write_text(text: str, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Write a text file atomically; raises as `atomic_write`."""
-    with atomic_write(path, overwrite=overwrite) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with atomic_write(path, overwrite=overwrite) as made:
+        made.write_text(text, encoding="utf-8")
     return Path(path)
 
 
@@ -42,8 +48,12 @@ def write_json(
     record: dict[str, Any], path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> Path:
     """Write a JSON file atomically; raises as `atomic_write`, and ValueError for NaN."""
-    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    return write_text(text, path, overwrite=overwrite)
+    return write_text(json_text(record), path, overwrite=overwrite)
+
+
+def json_text(record: dict[str, Any]) -> str:
+    """Return what `write_json` writes; raises ValueError for NaN."""
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
 @contextmanager
@@ -59,24 +69,47 @@ def atomic_folder(
 
     Raises:
         FileExistsError: `path` exists and `overwrite` is False, or it does not hold `mark`.
+        DiskError: the disk is full or the like; what was at `path` is as it was.
     """
     target = Path(path)
     check_replaceable(target, mark, overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    temporary.mkdir()
-    try:
-        yield temporary
-        check_replaceable(target, mark, overwrite)
-        if target.exists():
-            os.replace(target, old)
-        os.replace(temporary, target)
-    finally:
-        if old.exists() and not target.exists():
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary(target, folder=True) as made:
+            yield made
+            flush(made)
+            check_replaceable(target, mark, overwrite)
+            put_folder(made, target)
+
+
+def put_folder(made: Path, target: Path) -> None:
+    """Rename a whole folder to its place, where another one may be; `made` is gone then.
+
+    Both change places at once where the system can do that. Elsewhere the old one is called
+    `.old-NAME` between two renames.
+    """
+    if not target.exists():
+        os.replace(made, target)
+    elif not _exchange(made, target):
+        old = target.with_name(OLD + target.name)
+        remove(old)
+        os.replace(target, old)
+        try:
+            os.replace(made, target)
+        except BaseException:
             os.replace(old, target)
-        for folder in (temporary, old):
-            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        remove(old)
+    flush_entry(target)
+    remove(made)
+
+
+def _exchange(one: Path, two: Path) -> bool:
+    """Have two folders change places, and return whether the system can (Linux, most disks)."""
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    names = os.fsencode(one), os.fsencode(two)
+    return rename is not None and rename(here, names[0], here, names[1], exchange) == 0
 
 
 def check_absent(path: Path, overwrite: bool) -> None:

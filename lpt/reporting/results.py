@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from lpt.checkpoint.metadata import PolicyMetadata, current_versions
 from lpt.config import to_tree
 from lpt.data.scores import normalized_score
 from lpt.evaluation.rollout import Evaluation
-from lpt.machine.files import write_json
+from lpt.machine.files import atomic_write, json_text
 from lpt.reporting.statistics import bootstrap_interval, iqm
 
 DISPLAY_NAMES = {
@@ -149,13 +151,22 @@ def save_result(
     """
     record = result_record(metadata, algorithm, last, best, **details)
     path = Path(results) / result_path(metadata.task, algorithm, metadata.seed)
-    if path.exists():
-        numbers = itertools.count(1)
-        names = (path.with_name(f"previous-{n}-{path.name}") for n in numbers)
-        aside = next(name for name in names if not name.exists())
-        path.rename(aside)
-        print(f"{path} was there already: kept as {aside.name}", file=sys.stderr)
-    return write_json(record, path)
+    with atomic_write(path, overwrite=True) as made:
+        made.write_text(json_text(record), encoding="utf-8")
+        if path.exists():
+            _keep(path)
+    return path
+
+
+def _keep(path: Path) -> None:
+    """Give a result another name besides its own, which the next one takes."""
+    names = (path.with_name(f"previous-{n}-{path.name}") for n in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    try:
+        os.link(path, aside)
+    except OSError:  # a file system without links
+        shutil.copy2(path, aside)
+    print(f"{path} was there already: kept as {aside.name}", file=sys.stderr)
 
 
 def read_results(results: Path | str = "results") -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ import threading
 
 from lpt.checkpoint.files import list_checkpoints
 from lpt.config import Config, from_tree
+from lpt.machine.locks import FolderLock
 from lpt.training.opening import resume, start
 from lpt.training.run import Interrupted, Run
 
@@ -28,7 +29,8 @@ def run_here(config: Config) -> int:
         0, or 128 + the signal that stopped the run, whose state is then saved.
     """
     if config.run.exists() and not list_checkpoints(config.run):
-        shutil.rmtree(config.run)
+        with FolderLock(config.run):  # not while another process is at its first updates there
+            shutil.rmtree(config.run)
     try:
         run = _open(config)
         run.train()

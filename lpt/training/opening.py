@@ -15,7 +15,10 @@ from lpt.config import Config, Device, from_tree, merge, to_tree, upgrade
 from lpt.config.presets import starting_point
 from lpt.data import load
 from lpt.machine.device import find_device
-from lpt.machine.processes import join
+from lpt.machine.disk import check_writable, writing
+from lpt.machine.locks import NAME, FolderLock
+from lpt.machine.processes import Ranks, join
+from lpt.machine.temporaries import sweep
 from lpt.training.run import Run
 from lpt.training.trainer import Trainer
 
@@ -53,8 +56,10 @@ def start(config: Config, log: Log = print) -> Run:
     Raises:
         ValueError: if the run folder is taken, or the settings do not fit the data or the machine.
         FileNotFoundError: if there are no such data.
+        BlockingIOError: if another process begins a run there.
+        DiskError: if nothing can be written there.
     """
-    return _open(config, log, None)
+    return _open(config, log)
 
 
 def resume(
@@ -72,29 +77,79 @@ def resume(
         log: receives the lines to print.
         source: where the data are now; unset: where they were.
         device: where to compute; auto: as before.
-        results: folder for result files; unset: the run's own.
+        results: folder for result files; unset: results/ in the run's folder, wherever the run was
+            started with.
 
     Raises:
         FileNotFoundError: if there is nothing to resume.
-        ValueError: if the data are not those the run began with.
+        ValueError: if the data are not those the run began with, or the folder has links out of it.
+        BlockingIOError: if another process trains there.
+        DiskError: if nothing can be written there.
     """
-    checkpoint = latest_checkpoint(folder)
-    own = load_policy_files(checkpoint)[1].config
+    own = load_policy_files(latest_checkpoint(folder))[1].config
+    _check_links(folder)
+    if own.results is not None and results is None:
+        log(
+            f"results go to {folder / 'results'}: the run was started with results in "
+            f"{own.results}, which a file that others may have written does not decide; give "
+            "--results to write there"
+        )
     config = replace(
         own,
         out=folder,
         source=source or own.source,
         device=own.device if device == "auto" else device,
-        results=results or own.results,
+        results=results,
     )
-    return _open(config, log, checkpoint)
+    return _open(config, log, resuming=True)
 
 
-def _open(config: Config, log: Log, checkpoint: Path | None) -> Run:
+def _open(config: Config, log: Log, *, resuming: bool = False) -> Run:
     device = find_device(config.device)
     ranks = join(device)
-    if checkpoint is None and ranks.first:
+    lock = _claim(config, resuming) if ranks.first else None
+    try:
+        return _build(config, log, device, ranks, lock, resuming)
+    except BaseException:
+        if lock is not None:
+            lock.abandon()
+        raise
+
+
+def _claim(config: Config, resuming: bool) -> FolderLock:
+    """Hold the run's folder, and check that all that the run writes can be written.
+
+    Raises:
+        ValueError: a run lies there already.
+        BlockingIOError: another process writes there.
+        DiskError: nothing can be written there, or where the results go.
+    """
+    check_writable(config.run, folder=True)
+    if not resuming:
         _check_free(config.run)
+    with writing(config.run):
+        lock = FolderLock(config.run)
+    try:
+        check_writable(config.run / "config.yaml")
+        if config.results is not None:
+            check_writable(config.results, folder=True)
+        if not resuming:
+            _check_free(config.run)  # another process may just have ended there
+    except BaseException:
+        lock.abandon()
+        raise
+    return lock
+
+
+def _build(
+    config: Config,
+    log: Log,
+    device: torch.device,
+    ranks: Ranks,
+    lock: FolderLock | None,
+    resuming: bool,
+) -> Run:
+    """Return the run with its data and trainer, at its last checkpoint if it is resumed."""
     torch.set_num_threads(config.training.threads)
     log = log if ranks.first else _silent
     if not ranks.first:
@@ -110,22 +165,36 @@ def _open(config: Config, log: Log, checkpoint: Path | None) -> Run:
         ranks.wait()
     ranks.agree("data", dataset.provenance.fingerprint)
     trainer = Trainer(config, dataset, device, ranks)
-    run = Run(config, trainer, log)
-    if checkpoint is not None:
-        run.restore(checkpoint)
+    run = Run(config, trainer, log, lock)
+    if resuming:  # found now that nobody else writes there
+        run.restore(latest_checkpoint(config.run))
     ranks.agree("checkpoints, of update", str(trainer.updates))
     return run
 
 
 def _check_free(folder: Path) -> None:
     """Raise ValueError if a run lies there already."""
-    if folder.exists() and any(folder.iterdir()):
+    if not folder.is_dir():
+        return
+    sweep(folder)
+    if any(path.name != NAME for path in folder.iterdir()):
         mend = (
             f"continue it with --resume {folder}"
             if list_checkpoints(folder)
             else "without a checkpoint: remove it"
         )
         raise ValueError(f"{folder} exists, {mend}, or write elsewhere with --out FOLDER")
+
+
+def _check_links(folder: Path) -> None:
+    """Raise ValueError if resuming would write through a link to somewhere else."""
+    inside = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and inside not in path.resolve().parents:
+            raise ValueError(
+                f"{path} is a link to {path.resolve()}, outside of the run, which resuming would "
+                "write to: remove the link, or put what it points to in its place"
+            )
 
 
 def _silent(text: str) -> None:

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from lpt.checkpoint.files import (
@@ -38,9 +37,13 @@ from lpt.checkpoint.metadata import PolicyMetadata, ReturnQuantiles
 from lpt.config import Config, to_tree
 from lpt.evaluation import Evaluation, LPTPolicy, evaluate
 from lpt.inference.health import complaints
+from lpt.machine.disk import writing
 from lpt.machine.files import write_text
+from lpt.machine.locks import FolderLock
 from lpt.reporting.console import print_evaluations
 from lpt.reporting.results import result_name, save_result
+from lpt.training.divergence import Watch, not_finite
+from lpt.training.events import EventLog
 from lpt.training.meter import Meter
 from lpt.training.trainer import Trainer
 
@@ -56,15 +59,22 @@ class Interrupted(Exception):
 class Run:
     """One training run in its folder; `train` to the end, `finish` with the results."""
 
-    def __init__(self, config: Config, trainer: Trainer, log: Callable[[str], None]) -> None:
-        self.config, self.trainer, self.log = config, trainer, log
+    def __init__(
+        self,
+        config: Config,
+        trainer: Trainer,
+        log: Callable[[str], None],
+        lock: FolderLock | None = None,
+    ) -> None:
+        """Begin a run; `lock` is held on its folder by the process that writes there."""
+        self.config, self.trainer, self.log, self.lock = config, trainer, log, lock
         self.folder, self.ranks = config.run, trainer.ranks
         self._check_evaluation()
+        self.watch = Watch(self.folder, config.training)
         self.wall_seconds, self.best_return = 0.0, -np.inf
         self.last_return: float | None = None
         self.best_updates: int | None = None
         if self.ranks.first:
-            self.folder.mkdir(parents=True, exist_ok=True)
             text = yaml.safe_dump(to_tree(config), sort_keys=False)
             write_text(text, self.folder / "config.yaml", overwrite=True)
         self._stop: int | None = None
@@ -121,8 +131,28 @@ class Run:
 
         Raises:
             Interrupted: on SIGTERM or SIGINT, after saving.
+            Divergence: if a loss or weight is not finite; what is saved is from before.
+            DiskError: if the disk is full or the like; what is saved is whole.
             ProcessLost: if another process of the run has gone.
         """
+        with self._alone():
+            self._train()
+
+    @contextmanager
+    def _alone(self, *, last: bool = False) -> Iterator[None]:
+        """Hold the run's folder, until an error, or until the end of what is done `last`."""
+        if self.lock is not None:
+            self.lock.acquire()
+        try:
+            yield
+        except BaseException:
+            last = True
+            raise
+        finally:
+            if last and self.lock is not None:
+                self.lock.release()
+
+    def _train(self) -> None:
         writer = self._open_writer() if self.ranks.first else None
         bar = tqdm(
             total=self.config.updates,
@@ -138,13 +168,15 @@ class Run:
             if writer is not None:
                 writer.close()
 
-    def _learn(self, writer: SummaryWriter | None, bar: Any) -> None:
+    def _learn(self, writer: EventLog | None, bar: Any) -> None:
         settings, meter, saved = self.config.training, Meter(), time.monotonic()
         while self.trainer.updates < self.config.updates:
             began = time.monotonic()
-            meter.add(self.trainer.update())
-            bar.update()
+            scalars = self.trainer.update()
             made = self.trainer.updates
+            self.watch.see(made, scalars, self.trainer.drawn)
+            meter.add(scalars)
+            bar.update()
             meter.seconds += time.monotonic() - began
             if made % settings.log_every == 0 or made == self.config.updates:
                 self._log(writer, bar, meter)
@@ -173,29 +205,22 @@ class Run:
             for number, handler in previous:
                 signal.signal(number, handler)
 
-    def _open_writer(self) -> SummaryWriter:
-        writer = SummaryWriter(str(self.folder), purge_step=self.trainer.updates or None)
+    def _open_writer(self) -> EventLog:
+        writer = EventLog(self.folder, self.trainer.updates)
         if self.trainer.updates == 0:
             text = yaml.safe_dump(to_tree(self.config), sort_keys=False)
-            writer.add_text("config", f"```yaml\n{text}```")
+            writer.text("config", f"```yaml\n{text}```")
         return writer
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop = number
 
-    def _log(self, writer: SummaryWriter | None, bar: Any, meter: Meter) -> None:
+    def _log(self, writer: EventLog | None, bar: Any, meter: Meter) -> None:
         scalars = {**meter.means(), **self.trainer.diagnose()}
-        if not np.isfinite(scalars["loss/total"]):
-            raise ValueError(
-                f"training diverged before update {self.trainer.updates} (loss "
-                f"{scalars['loss/total']}): lower training.learning_rate; the last checkpoint in "
-                f"{self.folder} is from before"
-            )
         if writer is None:
             return
         self._warn(scalars)
-        for name, value in scalars.items():
-            writer.add_scalar(name, value, self.trainer.updates)
+        writer.scalars(scalars, self.trainer.updates)
         shown = {
             "action": f"{scalars['loss/actions']:.3f}",
             "return": f"{scalars['loss/return']:.2f}",
@@ -213,9 +238,10 @@ class Run:
                 self._warned.add(kind)
                 self.log(f"warning: at update {self.trainer.updates}, {text}")
 
-    def _evaluate(self, writer: SummaryWriter | None) -> None:
+    def _evaluate(self, writer: EventLog | None) -> None:
         if self.env_id is None or writer is None:
             return
+        self.watch.look()
         evaluation = evaluate(
             self.policy(),
             self.env_id,
@@ -233,20 +259,28 @@ class Run:
             "score": evaluation.score,
             "returns": [float(value) for value in evaluation.returns],
         }
-        with open(self.folder / "evaluations.jsonl", "a", encoding="utf-8") as file:
+        path = self.folder / "evaluations.jsonl"
+        with writing(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        writer.add_scalar("evaluation/return", self.last_return, self.trainer.updates)
-        if evaluation.score is not None:
-            writer.add_scalar("evaluation/score", evaluation.score, self.trainer.updates)
+        shown = {"evaluation/return": self.last_return, "evaluation/score": evaluation.score}
+        known = {name: value for name, value in shown.items() if value is not None}
+        writer.scalars(known, self.trainer.updates)
         if self.last_return > self.best_return:
             self.best_return = self.last_return
             weights = self.trainer.policy_model.state_dict()
             self.best_updates = self.trainer.updates
+            self.watch.check(weights, self.trainer.updates)
             save_policy(self.folder / "best", weights, self.metadata())
 
     def save(self) -> Path:
-        """Write a checkpoint that resumes exactly here; all processes must save together."""
+        """Write a checkpoint that resumes exactly here; all processes must save together.
+
+        Raises:
+            Divergence: if something of it is not finite; what was saved before stays.
+            DiskError: if the disk is full or the like; what was saved before stays.
+        """
         tensors, values = self.trainer.state()
+        self.watch.check(tensors, self.trainer.updates)
         values |= {
             "wall_seconds": self.wall_seconds,
             "best_return": _finite(self.best_return),
@@ -263,9 +297,14 @@ class Run:
         """Continue from a checkpoint of this run.
 
         Raises:
-            ValueError: if the run began with other data.
+            ValueError: if the run began with other data, or had diverged before it was saved.
         """
         tensors, values = load_training_state(checkpoint)
+        if wrong := not_finite(tensors):
+            raise ValueError(
+                f"{checkpoint}: {wrong} is not finite, the run had diverged: start another one "
+                "with a lower --training.learning-rate"
+            )
         _, metadata = load_policy_files(checkpoint)
         began, now = metadata.provenance["fingerprint"], self.trainer.dataset.provenance.fingerprint
         if began != now:
@@ -291,9 +330,10 @@ class Run:
 
     def finish(self) -> None:
         """Evaluate the last and the best checkpoint, as LPT and as LPT-EI; print and store them."""
-        if self.ranks.first:
-            self._evaluate_finally()
-        self.ranks.wait()  # all leave together
+        with self._alone(last=True):
+            if self.ranks.first:
+                self._evaluate_finally()
+            self.ranks.wait()  # all leave together
 
     def _evaluate_finally(self) -> None:
         if self.env_id is None:

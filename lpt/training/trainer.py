@@ -92,6 +92,7 @@ class Trainer:
         self.sampler = self._build_sampler(config.sampler, config.seed)
         self.evidence = self._build_evidence()
         self._visited = np.zeros(len(dataset), bool)
+        self.drawn = torch.empty(0, dtype=torch.int64)  # the last batch's trajectories
         self.average = AveragedModel(self.model, multi_avg_fn=self._averaging)
         self.average.update_parameters(self.model)
         self.optimizer = build_optimizer(self._parameters(), config.training, device)
@@ -193,6 +194,7 @@ class Trainer:
 
     def _on_device(self, batch: Batch) -> Batch:
         """Return the batch where it is used; noise is for its rows from now on."""
+        self.drawn = batch.drawn
         for noise in (self.noise, self.views):
             noise.share(batch.rows, len(batch.drawn))
         return batch.to(self.device)

@@ -39,6 +39,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "d4rl"))
     monkeypatch.setenv("LPT_DATA_DIR", str(tmp_path / "lpt"))
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # data may be kept there too
     (tmp_path / "d4rl").mkdir()
     return tmp_path
 

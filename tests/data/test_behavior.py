@@ -92,7 +92,7 @@ def test_data_do_not_depend_on_the_number_of_processes():
 
 def test_a_failing_process_says_why():
     streams = [hopper((0, 1), env_id="No-v0", index=i) for i in range(2)]
-    with pytest.raises(RuntimeError, match="Environment `No` doesn't exist"):
+    with pytest.raises(ChildProcessError, match="Environment `No` doesn't exist"):
         run_streams(streams, 2)
     with pytest.raises(ValueError, match="at least one"):
         run_streams(streams, 0)

@@ -28,7 +28,7 @@ def make_data(path: Path, seed: int = 0, steps: int = 5000) -> Path:
     """Generate maze2d-umaze data; the name's ending decides the format."""
     kind = "npz" if path.suffix == ".npz" else "d4rl"
     options = ["--steps", str(steps), "--seed", str(seed), "--format", kind]
-    data.main(["make", "maze2d-umaze", *options, "--out", str(path)])
+    assert data.main(["make", "maze2d-umaze", *options, "--out", str(path)]) == 0
     return path
 
 

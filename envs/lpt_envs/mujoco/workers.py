@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def run_streams(
 
     Raises:
         ValueError: a number of workers below 1, or no stream.
-        RuntimeError: a worker failed; its last words are in the message.
+        ChildProcessError: a worker failed; its last line is in the message.
     """
     workers = min(processors() if workers is None else workers, len(streams))
     if workers < 1:
@@ -90,6 +91,7 @@ def _pool(workers: int) -> Iterator[Callable[[Stream, Report], dict[str, np.ndar
     idle: queue.Queue[tuple[subprocess.Popen[str], Path]] = queue.Queue()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lpt-")))
+        command.append(str(folder))
         for number in range(workers):
             words = folder / f"{number}.txt"
             process = subprocess.Popen(
@@ -129,8 +131,10 @@ def _order(
         else:
             raise BrokenPipeError
     except BrokenPipeError:
-        end = words.read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"a process that generates data has failed: {end}") from None
+        said = words.read_text(errors="replace").strip()[-2000:] or "without a word"
+        last = said.splitlines()[-1]
+        failed = ChildProcessError(f"a process that generates data has failed: {last}")
+        raise failed from RuntimeError(said)
     arrays = load_file(out)
     out.unlink()
     return arrays
@@ -140,9 +144,13 @@ def work() -> None:
     """Run streams for another process until that closes its end; see `_order`."""
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print must not mix with the answers
-    for line in sys.stdin:
-        fields, out = json.loads(line)
-        fields["schedule"] = tuple(tuple(pair) for pair in fields["schedule"])
-        arrays = run_stream(Stream(**fields), lambda steps: print(steps, file=channel))
-        save_file(arrays, out)
-        print("done", file=channel)
+    with suppress(BrokenPipeError):
+        for line in sys.stdin:
+            fields, out = json.loads(line)
+            fields["schedule"] = tuple(tuple(pair) for pair in fields["schedule"])
+            arrays = run_stream(Stream(**fields), lambda steps: print(steps, file=channel))
+            save_file(arrays, out)
+            print("done", file=channel)
+    # Who ends in order kills its workers first: the other process is gone, its folder nobody's.
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    os._exit(0)  # closing the broken channel would complain

@@ -28,9 +28,10 @@ import numpy as np
 from lpt.config import DatasetConfig
 from lpt.data.blocks import Allocate, blocks
 from lpt.data.dataset import TrajectoryDataset
+from lpt.data.formats.hdf5_writer import create_hdf5
 from lpt.data.provenance import Provenance, file_provenance
 from lpt.data.validation import problem
-from lpt.machine.files import atomic_write
+from lpt.machine.disk import DiskError
 
 _CHUNK_ROWS = 16384
 
@@ -64,6 +65,8 @@ def read_d4rl(
             text = file.attrs.get("provenance")
             num_actions = file.attrs.get("num_actions")
             arrays = {key: _read(file, key, path, empty) for key in _keys(file)}
+    except DiskError:  # of what is read into: the file is not to blame
+        raise
     except (OSError, RuntimeError) as error:  # h5py raises both for truncated files
         raise ValueError(
             f"{path}: the file is damaged or not HDF5 ({error}). Download, copy or generate it "
@@ -95,15 +98,13 @@ def write_d4rl(
 
     Raises:
         FileExistsError: the file exists and `overwrite` is False.
+        DiskError: the disk is full or the like; what was at `path` is as it was.
     """
     num_actions = None
     if isinstance(data, TrajectoryDataset):
         provenance, num_actions = provenance or data.provenance, data.num_actions
         data = step_arrays(data)
-    with (
-        atomic_write(path, overwrite=overwrite) as temporary,
-        h5py.File(temporary, "w") as file,
-    ):
+    with create_hdf5(path, overwrite=overwrite) as file:
         for key, array in data.items():
             chunks = (min(_CHUNK_ROWS, len(array)), *array.shape[1:])
             file.create_dataset(

@@ -23,6 +23,7 @@ from lpt.data.formats.mapped_record import AGAIN, RECORD, Record
 from lpt.data.provenance import Provenance, file_provenance, fingerprint
 from lpt.data.returns import label
 from lpt.data.validation import as_offsets
+from lpt.machine.disk import check_writable
 from lpt.machine.files import atomic_folder, check_replaceable
 
 SUFFIX = ".lpt"
@@ -35,10 +36,11 @@ def is_mapped_path(path: str | os.PathLike[str]) -> bool:
 
 
 def check_target(folder: str | os.PathLike[str], overwrite: bool) -> None:
-    """Raise ValueError or FileExistsError where `write_mapped` would not write."""
+    """Raise ValueError, FileExistsError or DiskError where `write_mapped` would not write."""
     if not is_mapped_path(folder):
         raise ValueError(f"{folder}: expected a folder whose name ends in {SUFFIX}")
     check_replaceable(Path(folder), RECORD, overwrite)
+    check_writable(folder, folder=True)
 
 
 def write_mapped(
@@ -54,7 +56,7 @@ def write_mapped(
     Raises:
         ValueError: another ending.
         FileExistsError: it exists and `overwrite` is False, or it is something else.
-        OSError: there is no room on the disk.
+        DiskError: there is no room on the disk, or the like.
     """
     check_target(folder, overwrite)
     record = Record.of(dataset)
@@ -159,7 +161,12 @@ def _save(path: Path, array: np.ndarray) -> None:
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         for rows in blocks(array):
-            array[rows].tofile(file)
+            try:
+                array[rows].tofile(file)
+            except OSError:  # which does not say why
+                file.write(array[rows].tobytes())
+                file.flush()
+                raise
 
 
 def _check_kind(discrete: bool | None, record: Record, folder: Path) -> None:

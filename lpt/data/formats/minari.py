@@ -18,6 +18,7 @@ from lpt.data.action_bounds import DETAIL, ActionBounds
 from lpt.data.blocks import Allocate, release
 from lpt.data.dataset import TrajectoryDataset
 from lpt.data.provenance import Provenance
+from lpt.machine.disk import DiskError
 
 
 def is_minari_id(name: str) -> bool:
@@ -66,6 +67,8 @@ def read_minari(
     bounds = None if discrete else ActionBounds.of_space(space)
     try:
         arrays, clipped = _episodes(source, f"Minari data set {dataset_id}", empty, bounds)
+    except DiskError:  # of what is read into: the files are not to blame
+        raise
     except (OSError, KeyError) as error:
         raise ValueError(
             f"Minari data set {dataset_id}: the files in {details['path']} are damaged ({error}). "

@@ -6,7 +6,6 @@ import copy
 import importlib
 import json
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +25,12 @@ from lpt.data.action_bounds import ActionBounds
 from lpt.data.dataset import TrajectoryDataset
 from lpt.data.formats.minari import is_minari_id
 from lpt.data.provenance import Provenance
-from lpt.machine.files import check_absent
+from lpt.machine.disk import check_room, check_writable, flush, writing
+from lpt.machine.files import check_absent, put_folder
+from lpt.machine.temporaries import temporary
+
+_EPISODE_BYTES = 20_000
+"""What HDF5 and Minari add to an episode, at most."""
 
 
 def write_minari(
@@ -48,18 +52,17 @@ def write_minari(
     Raises:
         ValueError: `dataset_id` is no Minari id.
         FileExistsError: the id exists locally and `overwrite` is False.
+        DiskError: the disk is full or the like; what was there is as it was.
     """
-    if not is_minari_id(dataset_id):
-        raise ValueError(f"{dataset_id!r} is no Minari id: expected namespace/name-v0")
-    target = Path(get_dataset_path(dataset_id))
-    check_absent(target, overwrite)
+    check_minari_target(dataset_id, overwrite)
     if final_observations is None:
         final_observations = dataset.observations[dataset.offsets[1:] - 1]
     observation_space, action_space = _spaces(dataset)
     spec = _env_spec(dataset.provenance)
     # Minari writes in place: made elsewhere and moved, a data set is complete when its id appears.
-    with tempfile.TemporaryDirectory(prefix=".lpt-", dir=get_dataset_path()) as scratch:
-        with datasets_path(scratch), warnings.catch_warnings():
+    check_room(get_dataset_path(), _size(dataset))  # a full disk would end the process in HDF5
+    with scratch_folder() as scratch:
+        with datasets_path(str(scratch)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of each piece of metadata that is not given
             minari.create_dataset_from_buffers(
                 dataset_id,
@@ -70,7 +73,36 @@ def write_minari(
                 action_space=action_space,
                 description=json.dumps(dataset.provenance.to_dict()),
             )
-        move_in(Path(scratch), dataset_id, overwrite)
+        move_in(scratch, dataset_id, overwrite)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a folder for a while, beside Minari's data sets, to make some in.
+
+    Raises:
+        DiskError: the disk is full or the like.
+    """
+    root = Path(get_dataset_path())
+    with writing(root), temporary(root / "minari", folder=True) as scratch:
+        yield scratch
+
+
+def check_minari_target(dataset_id: str, overwrite: bool) -> None:
+    """Raise an error where `write_minari` would not write.
+
+    Raises:
+        ValueError: `dataset_id` is no Minari id.
+        FileExistsError: the id exists locally and `overwrite` is False.
+        DiskError: Minari's folder cannot be written.
+    """
+    if not is_minari_id(dataset_id):
+        raise ValueError(f"{dataset_id!r} is no Minari id: expected namespace/name-v0")
+    root = Path(os.environ.get("MINARI_DATASETS_PATH") or "~/.minari/datasets").expanduser()
+    with writing(root):
+        target = Path(get_dataset_path(dataset_id))  # makes Minari's folder
+    check_absent(target, overwrite)
+    check_writable(target, folder=True)
 
 
 def move_in(scratch: Path, dataset_id: str, overwrite: bool) -> None:
@@ -89,9 +121,8 @@ def move_in(scratch: Path, dataset_id: str, overwrite: bool) -> None:
     if namespace is not None and namespace not in list_local_namespaces():
         create_namespace(namespace)
     check_absent(target, overwrite)
-    if target.exists():
-        os.replace(target, scratch / "replaced")
-    os.replace(scratch / dataset_id, target)
+    flush(scratch / dataset_id)
+    put_folder(scratch / dataset_id, target)
 
 
 @contextmanager
@@ -105,6 +136,12 @@ def datasets_path(folder: str) -> Iterator[None]:
         del os.environ["MINARI_DATASETS_PATH"]
         if before is not None:
             os.environ["MINARI_DATASETS_PATH"] = before
+
+
+def _size(dataset: TrajectoryDataset) -> int:
+    """Return an upper estimate of the bytes that Minari's files of a data set take."""
+    rows = dataset.observations.nbytes + dataset.actions.nbytes + 3 * dataset.rewards.nbytes
+    return rows + _EPISODE_BYTES * len(dataset)
 
 
 def _spaces(dataset: TrajectoryDataset) -> tuple[gym.Space[Any], gym.Space[Any]]:

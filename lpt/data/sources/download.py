@@ -20,6 +20,7 @@ from typing import Any
 from urllib import parse
 
 from lpt.data.sources.transfer import BusyError, DownloadError, Transfer
+from lpt.machine.disk import flush, flush_entry
 from lpt.machine.files import check_absent, write_json
 
 try:
@@ -136,7 +137,9 @@ def download(
             size=transfer.part.stat().st_size,
             sha256=_sha256(transfer.part),
         )
+        flush(transfer.part)
         os.replace(transfer.part, target)
+        flush_entry(target)
     state.unlink(missing_ok=True)
     write_json(asdict(result), _record_path(target), overwrite=True)
     return result

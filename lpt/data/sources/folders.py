@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 from pathlib import Path
 
 from lpt.data.tasks import Task
@@ -16,6 +18,20 @@ def d4rl_folder() -> Path:
 def data_folder() -> Path:
     """Return where regenerated data are kept: `LPT_DATA_DIR`, or `~/.cache/lpt/datasets`."""
     return Path(os.environ.get("LPT_DATA_DIR") or "~/.cache/lpt/datasets").expanduser()
+
+
+def spare_folder() -> Path | None:
+    """Return where regenerated data go if `data_folder` cannot be written; it need not be there.
+
+    None if something of that name is there that is not this user's folder.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"lpt-datasets-{user}"
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return folder
+    return folder if stat.S_ISDIR(found.st_mode) and found.st_uid == user else None
 
 
 def regenerated_path(task: Task, steps: int | None = None, seed: int = 0) -> Path:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lpt.data.recipes.recipe import Size
+from lpt.data.recipes.recipe import Made, Size
 from lpt.data.sources.download import OFFLINE, offline
-from lpt.data.sources.folders import d4rl_folder, regenerated_path
-from lpt.data.sources.source import Found, Missing, Request
+from lpt.data.sources.folders import d4rl_folder, regenerated_path, spare_folder
+from lpt.data.sources.source import Found, Log, Missing, Request
 from lpt.data.tasks import Task
+from lpt.machine.disk import DiskError
 
 SHIPPED_SEED = 0
 """Seed of the data that the package holds."""
@@ -29,7 +30,9 @@ class Regenerated:
         task = request.task
         if task is None or request.recipe is None:
             return Missing()
-        path = regenerated_path(task, request.steps, request.seed)
+        path, spare = regenerated_path(task, request.steps, request.seed), spare_folder()
+        if not path.is_file() and spare is not None:
+            path = spare / path.name
         if not path.is_file():
             return Missing()
         why = _why_made(request, task)
@@ -90,10 +93,25 @@ class Making:
         )
         with progress_bar(task.name, size) as progress:
             made = task.make(steps=request.steps, seed=request.seed, progress=progress)
-        # Another process may have made the same file meanwhile: the same bytes, so replacing is
-        # safe.
+        return Found(_keep(made, path, request.say), "regenerated")
+
+
+def _keep(made: Made, path: Path, say: Log) -> Path:
+    """Write made data, to the spare folder if not to `path`; returns where they are.
+
+    Another process may have made the same file meanwhile: the same bytes, so replacing is safe.
+    """
+    try:
         made.write(path, overwrite=True)
-        return Found(path, "regenerated")
+        return path
+    except DiskError as error:
+        folder = spare_folder()
+        if folder is None:
+            raise
+        say(f"data: {error}; kept in {folder} instead")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    made.write(folder / path.name, overwrite=True)
+    return folder / path.name
 
 
 @contextmanager

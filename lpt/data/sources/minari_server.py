@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
 from urllib import error, request
 
 import minari
-from minari.storage import get_dataset_path
 from minari.storage.remotes import DEFAULT_REMOTE
 
 from lpt.data.formats.minari import is_minari_id
-from lpt.data.formats.minari_writer import datasets_path, move_in
+from lpt.data.formats.minari_writer import datasets_path, move_in, scratch_folder
 from lpt.data.sources.download import OFFLINE, TIMEOUT, offline
 
 
@@ -52,13 +50,13 @@ def fetch_minari(dataset_id: str, *, timeout: float = TIMEOUT) -> None:
     try:
         _check_reachable(timeout)
         # Minari downloads in place: made elsewhere and moved, a data set is whole when it appears.
-        with tempfile.TemporaryDirectory(prefix=".lpt-", dir=get_dataset_path()) as scratch:
-            with datasets_path(scratch), redirect_stdout(sys.stderr):
+        with scratch_folder() as scratch:
+            with datasets_path(str(scratch)), redirect_stdout(sys.stderr):
                 minari.download_dataset(dataset_id)
                 arrived = minari.list_local_datasets()  # it and those that it is combined of
             for found in arrived:
                 if not is_local(found):
-                    move_in(Path(scratch), found, overwrite=False)
+                    move_in(scratch, found, overwrite=False)
     except ImportError as problem:
         what = "huggingface_hub is not installed: pip install 'lpt-toolkit[minari]'"
         if not remote().startswith("hf://"):
