@@ -54,7 +54,7 @@ def test_healthy_chains_say_nothing_and_sick_ones_what_mends_them():
 
 def test_a_run_with_overheated_chains_warns_once(umaze, flags, tmp_path):
     lines = []
-    hot = "--engine langevin-paper --posterior.step-size 3 --training.log-every 1".split()
+    hot = "--engine langevin-paper --posterior.step-size 1.5 --training.log-every 1".split()
     run = start(parse_config([*flags(umaze, tmp_path / "run", 6), *hot]), log=lines.append)
     run.train()
     warnings = [line for line in lines if line.startswith("warning: at update 3")]
