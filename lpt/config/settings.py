@@ -65,9 +65,11 @@ class Config:
         """Raise ValueError for unknown names, no updates, or names that are no folder's."""
         for name, kind in (("algorithm", Algorithm), ("engine", Engine), ("device", Device)):
             check_choice(name, getattr(self, name), get_args(kind))
-        if ".." in self.task or self.task.startswith("/"):
+        odd = ".." in self.task or self.task.startswith("/") or not self.task.isprintable()
+        if odd or len(self.task) > 200:
             raise ValueError(
-                f"--task {self.task!r} becomes a folder's name: leave out '..' and '/'"
+                f"--task {self.task[:200]!r} becomes a folder's name: leave out '..' and '/', and "
+                "what cannot be printed"
             )
         if self.updates < 1:
             raise ValueError(f"--updates {self.updates}: a run needs at least one update")
