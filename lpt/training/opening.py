@@ -13,7 +13,9 @@ from lpt.algorithms import find_algorithm
 from lpt.checkpoint.files import latest_checkpoint, list_checkpoints, load_policy_files
 from lpt.config import Config, Device, from_tree, merge, to_tree, upgrade
 from lpt.config.presets import starting_point
+from lpt.config.trust import check_environment
 from lpt.data import load
+from lpt.data.formats.mapped import check_contents
 from lpt.machine.device import find_device
 from lpt.machine.processes import join
 from lpt.training.run import Run
@@ -64,6 +66,7 @@ def resume(
     source: str | None = None,
     device: Device = "auto",
     results: Path | None = None,
+    env_id: str | None = None,
 ) -> Run:
     """Open a run at its last checkpoint, with its own settings.
 
@@ -73,19 +76,24 @@ def resume(
         source: where the data are now; unset: where they were.
         device: where to compute; auto: as before.
         results: folder for result files; unset: the run's own.
+        env_id: environment to evaluate in; unset: the run's own.
 
     Raises:
         FileNotFoundError: if there is nothing to resume.
-        ValueError: if the data are not those the run began with.
+        ValueError: if the data are not those the run began with, or the run's own environment
+            would run unknown code.
     """
     checkpoint = latest_checkpoint(folder)
     own = load_policy_files(checkpoint)[1].config
+    if env_id is None and own.env_id is not None:
+        env_id = check_environment(own.env_id, str(checkpoint))
     config = replace(
         own,
         out=folder,
         source=source or own.source,
         device=own.device if device == "auto" else device,
         results=results or own.results,
+        env_id=env_id,
     )
     return _open(config, log, checkpoint)
 
@@ -102,6 +110,8 @@ def _open(config: Config, log: Log, checkpoint: Path | None) -> Run:
     algorithm = find_algorithm(config.algorithm)
     discrete = config.model.discrete
     whole = load(config.task, config.dataset, config.source, discrete=discrete, log=log)
+    if checkpoint is not None and ranks.first:
+        check_contents(whole)
     dataset = algorithm.training_data(whole)
     if len(dataset) < len(whole):
         log(f"{algorithm.name}: the {len(dataset)} trajectories of the highest returns")
