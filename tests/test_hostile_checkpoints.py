@@ -77,6 +77,8 @@ def refused(act: Callable[[], Any], match: str) -> None:
         {"seed": "x"},
         {"env_id": 5},
         {"task": None},
+        {"task": "\x1b[2J"},
+        {"provenance": {"id": "two\nlines"}},
         {"algorithm": "magic"},
         {"algorithm": []},
         {"versions": [1]},

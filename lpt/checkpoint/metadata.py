@@ -11,7 +11,7 @@ from typing import Any
 from lpt.checkpoint import upgrade
 from lpt.config import Algorithm, Config, from_tree, to_tree
 from lpt.machine.origin import check_origin
-from lpt.machine.schema import Count, Finite, Positive, checked
+from lpt.machine.schema import Count, Finite, Name, Positive, checked
 from lpt.machine.untrusted import short
 from lpt.model.spaces import Spaces
 from lpt.version import __version__
@@ -64,11 +64,11 @@ class ReturnQuantiles:
 class PolicyMetadata:
     """Everything besides weights that acting, scoring and reporting need; nothing is recomputed."""
 
-    task: str
+    task: Name
     """Task name, such as `maze2d-umaze`."""
     algorithm: Algorithm
     """`lpt` or a baseline's name."""
-    env_id: str | None
+    env_id: Name | None
     """Gymnasium id to evaluate in; None where training had no simulator."""
     updates: Count
     """Updates made."""

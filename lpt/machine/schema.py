@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from functools import cache
 from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from lpt.machine.untrusted import Refused, one_line, short
 
@@ -20,9 +20,17 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 """A number that is neither infinite nor none."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A deviation."""
-Name = Annotated[str, Field(max_length=1000)]
-"""A short text."""
 Kind = TypeVar("Kind")
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("expected a text in one line that can be printed")
+    return text
+
+
+Name = Annotated[str, Field(max_length=1000), AfterValidator(_printable)]
+"""A short text that a terminal shows as it is."""
 
 
 def checked(kind: type[Kind], values: Any, where: str, mend: str) -> Kind:

@@ -12,6 +12,8 @@ from typing import Any
 
 LARGEST_RECORD = 4 << 20
 """Bytes of the largest JSON record that is read; those written here have some thousand."""
+DEEPEST = 64
+"""Levels of lists and objects in a JSON value; those written here have six."""
 _LONGEST = 300
 
 
@@ -104,9 +106,22 @@ def parse_json(text: str | bytes) -> Any:
         # Arrays of texts can hold code points that there are not, at which parsers panic.
         text.encode("utf-8").decode("utf-8")
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+        raise ValueError(f"nested more than {DEEPEST} deep") from error
+    _check_depth(value)
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    """Raise ValueError for values that copying or writing them would stumble over."""
+    level, depth = [value], 0
+    while level:
+        if depth > DEEPEST:
+            raise ValueError(f"nested more than {DEEPEST} deep")
+        groups = [group for group in level if isinstance(group, dict | list)]
+        inner = (group.values() if isinstance(group, dict) else group for group in groups)
+        level, depth = [item for items in inner for item in items], depth + 1
 
 
 def parse_object(text: str | bytes) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pytest
 from lpt.checkpoint.files import list_checkpoints
 from lpt.config import DatasetConfig
 from lpt.data import (
+    Provenance,
     TrajectoryDataset,
     load,
     read_d4rl,
@@ -416,6 +417,21 @@ def test_provenances_are_checked_entry_by_entry(make_dataset, tmp_path):
     record = json.loads(str(arrays.pop("provenance")))
     changes = [{"id": []}, {"env_id": 5}, {"details": 5}, {"details": {"horizon": -1}}, {"x": 1}]
     texts = [json.dumps({**record, **change}) for change in changes]
-    for bad in [*texts, "[" * 100_000, "9" * 5000, '"x"', "[]"]:
+    deep = f'{{"details": {{"x": {"[" * 200}{"]" * 200}}}}}'
+    for bad in [
+        *texts,
+        deep,
+        json.dumps({"id": "\x1b[31m"}),
+        "[" * 100_000,
+        "9" * 5000,
+        '"x"',
+        "[]",
+    ]:
         np.savez(tmp_path / "x.npz", **arrays, provenance=bad)
         refused(read_npz, tmp_path / "x.npz", "'provenance' is not a record")
+
+
+def test_a_summary_shows_nothing_that_a_terminal_would_obey(make_dataset):
+    details = {"generator": "a\x1b[2Jb\nc", "versions": {"x": "\x07"}, "maze": "#" * 10_000}
+    text = repr(make_dataset([4], provenance=Provenance(details=details)))
+    assert all(line.isprintable() and len(line) < 1100 for line in text.splitlines())
