@@ -42,7 +42,7 @@ def _shapes(metadata: PolicyMetadata, tensors: int, where: str) -> dict[str, tup
     try:
         with torch.device("meta"):
             model = find_algorithm(metadata.algorithm).build(config, metadata.spaces)
-    except (RuntimeError, TypeError, IndexError) as error:
+    except (RuntimeError, TypeError, IndexError, ValueError) as error:
         raise ValueError(_unfitting(where, one_line(error))) from error
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
