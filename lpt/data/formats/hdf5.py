@@ -48,12 +48,12 @@ def member(group: h5py.Group, name: str, path: Path) -> Any:
     Raises:
         ValueError: it is a link, or its values lie elsewhere.
     """
-    link = group.get(name, default=None, getlink=True)
-    if link is None:
+    links, key = group.id.links, name.encode()
+    if not links.exists(key):
         return None
-    if not isinstance(link, h5py.HardLink):
+    if links.get_info(key).type != h5py.h5l.TYPE_HARD:
         raise _elsewhere(path, name, "a link")
-    node = group.get(name)
+    node = group[name]
     if isinstance(node, h5py.Dataset):
         check_storage(node, path)
     return node
@@ -61,11 +61,11 @@ def member(group: h5py.Group, name: str, path: Path) -> Any:
 
 def check_storage(node: h5py.Dataset, path: Path) -> None:
     """Raise ValueError if a data set's values lie elsewhere, or need a filter that is loaded."""
-    if node.is_virtual:
+    settings = node.id.get_create_plist()  # once: a Minari data set has thousands of these
+    if settings.get_layout() == h5py.h5d.VIRTUAL:
         raise _elsewhere(path, node.name, "a virtual data set")
-    if node.external:
+    if settings.get_external_count():
         raise _elsewhere(path, node.name, "a data set with external storage")
-    settings = node.id.get_create_plist()
     kinds = {settings.get_filter(i)[0] for i in range(settings.get_nfilters())}
     if not kinds <= _FILTERS:
         raise Refused(
