@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -15,6 +16,7 @@ LARGEST_RECORD = 4 << 20
 DEEPEST = 64
 """Levels of lists and objects in a JSON value; those written here have six."""
 _LONGEST = 300
+_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class Refused(ValueError):
@@ -30,12 +32,15 @@ def parsing(what: str, mend: str) -> Iterator[None]:
 
     Raises:
         Refused: anything was raised; a `Refused` passes as it is.
+        OSError: the disk that is read into has no room; the file is not to blame.
     """
     try:
         yield
     except Refused:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _ROOM:
+            raise
         raise Refused(f"{what} ({one_line(error)}). {mend}") from error
 
 

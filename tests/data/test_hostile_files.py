@@ -1,5 +1,6 @@
 """Files made to mislead their reader: each ends in one line, soon and in little memory."""
 
+import errno
 import json
 import lzma
 import os
@@ -17,6 +18,7 @@ from lpt.config import DatasetConfig
 from lpt.data import (
     Provenance,
     TrajectoryDataset,
+    convert,
     load,
     read_d4rl,
     read_file,
@@ -435,3 +437,14 @@ def test_a_summary_shows_nothing_that_a_terminal_would_obey(make_dataset):
     details = {"generator": "a\x1b[2Jb\nc", "versions": {"x": "\x07"}, "maze": "#" * 10_000}
     text = repr(make_dataset([4], provenance=Provenance(details=details)))
     assert all(line.isprintable() and len(line) < 1100 for line in text.splitlines())
+
+
+def test_a_full_disk_is_not_the_files_fault(make_dataset, tmp_path, monkeypatch):
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_d4rl(tmp_path / "x.hdf5", make_dataset([4, 5]))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as caught:
+        convert(tmp_path / "x.hdf5", tmp_path / "x.lpt", log=None)
+    assert "damaged" not in str(caught.value) and not (tmp_path / "x.lpt").exists()

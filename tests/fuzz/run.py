@@ -21,6 +21,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 HANG_SECONDS, MEMORY_BYTES = 5.0, 1 << 30
+START_SECONDS = 120.0
+"""For a worker's first imports."""
 
 
 def peak() -> int:
@@ -48,73 +50,89 @@ def work(pipe: Any, first: int, seed: int, end: float) -> None:
             outcome = f"memory: {grown >> 20} MB more"
         pipe.send(("end", number, name, outcome))
         if grown > MEMORY_BYTES:
+            number += 1
             break
         number += 1
     attack.close()
     pipe.send(("done", number, "", ""))
 
 
-def run(minutes: float, seed: int, keep: Path) -> dict[str, Any]:
-    """Attack for so long; returns the figures."""
-    end, number = time.time() + 60 * minutes, 0
-    counts: Counter[str] = Counter()
-    by_target: dict[str, Counter[str]] = {}
-    found: Counter[str] = Counter()
-    slowest = 0.0
+class Watch:
+    """Counts how inputs end, and keeps those that end wrongly."""
 
-    def note(name: str, outcome: str, data: bytes) -> None:
-        kind = outcome.partition(":")[0]
-        counts[kind] += 1
-        by_target.setdefault(name, Counter())[kind] += 1
+    def __init__(self, seed: int, keep: Path) -> None:
+        self.seed, self.keep, self.number, self.slowest = seed, keep, 0, 0.0
+        self.counts: Counter[str] = Counter()
+        self.found: Counter[str] = Counter()
+        self.by_target: dict[str, Counter[str]] = {}
+
+    def note(self, name: str, outcome: str, data: bytes) -> None:
+        """Count an input of a target; keep it if its outcome is a new wrong one."""
+        kind, what = outcome.partition(":")[0], f"{name}: {outcome}"
+        self.counts[kind] += 1
+        self.by_target.setdefault(name, Counter())[kind] += 1
         if kind in ("accepted", "refused"):
             return
-        found[f"{name}: {outcome}"] += 1
-        if found[f"{name}: {outcome}"] == 1:
-            (keep / name).mkdir(parents=True, exist_ok=True)
-            (keep / name / f"{seed}-{number}").write_bytes(data)
-            print(f"{name}: {outcome}", flush=True)
+        self.found[what] += 1
+        if self.found[what] == 1:
+            (self.keep / name).mkdir(parents=True, exist_ok=True)
+            (self.keep / name / f"{self.seed}-{self.number}").write_bytes(data)
+            print(what, flush=True)
 
-    while time.time() < end:
-        here, there = multiprocessing.get_context("spawn").Pipe()
-        worker = multiprocessing.get_context("spawn").Process(
-            target=work, args=(there, number, seed, end)
-        )
-        worker.start()
-        there.close()
+    def follow(self, worker: Any, pipe: Any) -> None:
+        """Note what a worker does until it ends, or hangs."""
         name, data, began = "", b"", None
         while True:
-            limit = 120.0 if began is None else HANG_SECONDS
             try:
-                if not here.poll(limit):
-                    note(name, f"hang: over {HANG_SECONDS:g} s", data)
-                    number += 1
+                if not pipe.poll(START_SECONDS if began is None else HANG_SECONDS):
+                    outcome = f"hang: over {HANG_SECONDS:g} s"
                     break
-                kind, number, name, rest = here.recv()
+                kind, self.number, name, rest = pipe.recv()
             except EOFError:
                 worker.join()
-                if began is None:
-                    raise RuntimeError("the attack did not begin, see above") from None
-                note(name, f"crash: exit code {worker.exitcode}", data)
-                number += 1
+                outcome = f"crash: exit code {worker.exitcode}"
                 break
             if kind == "begin":
                 data, began = rest, time.monotonic()
             elif kind == "end":
-                slowest = max(slowest, time.monotonic() - (began or 0.0))
-                note(name, rest, data)
+                self.slowest = max(self.slowest, time.monotonic() - (began or 0.0))
+                self.note(name, rest, data)
             else:
-                break
-        worker.kill()
-        worker.join()
-    return {
-        "inputs": sum(counts.values()),
-        "outcomes": dict(counts),
-        "slowest_seconds": round(slowest, 2),
-        "seed": seed,
-        "minutes": minutes,
-        "targets": {name: dict(own) for name, own in sorted(by_target.items())},
-        "found": dict(found),
-    }
+                return
+        if began is None:
+            raise RuntimeError(f"the attack did not begin ({outcome})")
+        self.note(name, outcome, data)
+        self.number += 1
+
+    def figures(self) -> dict[str, Any]:
+        """Everything that was counted."""
+        return {
+            "inputs": sum(self.counts.values()),
+            "outcomes": dict(self.counts),
+            "slowest_seconds": round(self.slowest, 2),
+            "targets": {name: dict(own) for name, own in sorted(self.by_target.items())},
+            "found": dict(self.found),
+        }
+
+
+def run(minutes: float, seed: int, keep: Path) -> dict[str, Any]:
+    """Attack for so long; returns the figures."""
+    end, watch, spawn = (
+        time.time() + 60 * minutes,
+        Watch(seed, keep),
+        multiprocessing.get_context("spawn"),
+    )
+    while time.time() < end:
+        here, there = spawn.Pipe()
+        worker = spawn.Process(target=work, args=(there, watch.number, seed, end))
+        worker.start()
+        there.close()
+        try:
+            watch.follow(worker, here)
+        finally:
+            worker.kill()
+            worker.join()
+    return {"seed": seed, "minutes": minutes, **watch.figures()}
 
 
 def main() -> int:
