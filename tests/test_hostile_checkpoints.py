@@ -215,6 +215,15 @@ def test_a_training_state_of_nothing_is_not_resumed(umaze, tmp_path, flags, lpt_
     refused(lambda: resume(tmp_path / "run", log=str), "training state is not that of a run|state")
 
 
+def test_a_training_state_that_lacks_an_entry_is_not_resumed(umaze, tmp_path, flags, lpt_train):
+    assert lpt_train(flags(umaze, tmp_path / "run", updates=1)) == 0
+    (path,) = (tmp_path / "run").glob("checkpoints/*/training.json")
+    record = json.loads(path.read_text())
+    for name in ("updates", "sampler", "wall_seconds", "best_return"):
+        path.write_text(json.dumps({key: value for key, value in record.items() if key != name}))
+        refused(lambda: resume(tmp_path / "run", log=str), f"not that of a run .KeyError: '{name}'")
+
+
 def test_a_training_state_without_its_tensors_is_not_resumed(umaze, tmp_path, flags, lpt_train):
     assert lpt_train(flags(umaze, tmp_path / "run", updates=1)) == 0
     (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()

@@ -14,8 +14,8 @@ class TrainingRecord(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    updates: Count | None = None
-    step: Count | None = None
+    updates: Count = 0
+    step: Count = 0
     sampler: dict[str, Any] = {}
     trajectories: Count = 0
     wall_seconds: Annotated[Finite, Field(ge=0)] = 0.0
@@ -26,8 +26,5 @@ class TrainingRecord(BaseModel):
 
 
 def check_training(values: dict[str, Any], where: str) -> None:
-    """Raise ValueError if a record is not of this form; names the entry."""
-    mend = "Resume from another checkpoint of the run."
-    checked(TrainingRecord, values, where, mend)
-    if values.get("updates", values.get("step")) is None:
-        raise ValueError(f"{where}: updates is missing. {mend}")
+    """Raise ValueError if an entry is not of this form; what is missing shows on resuming."""
+    checked(TrainingRecord, values, where, "Resume from another checkpoint of the run.")

@@ -75,8 +75,8 @@ class Config:
             raise ValueError(f"--updates {self.updates}: a run needs at least one update")
         if not re.fullmatch(r"[\w.-]*", self.label) or ".." in self.label:
             raise ValueError(
-                f"--label {self.label!r} becomes part of a folder's name: use letters, digits, "
-                "'-', '_' and '.'"
+                f"--label {self.label[:200]!r} becomes part of a folder's name: use letters, "
+                "digits, '-', '_' and '.'"
             )
         remembers = self.algorithm != "lpt" or self.model.remembered_plans > 0
         if self.planning.method == "aggregated" and not remembers:

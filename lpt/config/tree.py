@@ -144,7 +144,8 @@ def _complaint(error: Any) -> str:
     """One of pydantic's errors in one line."""
     name, value, kind = _name(error["loc"]), error["input"], error["type"]
     if kind == "value_error":  # raised by a group's own check, which names what is wrong
-        return str(error["ctx"]["error"])
+        text = " ".join(str(error["ctx"]["error"]).split())
+        return text if len(text) <= 500 else f"{text[:497]}..."
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         known = [*known_settings(), *_GROUPS]
         return f"{name}={_short(value)} is no setting{_nearest(name, known)}"

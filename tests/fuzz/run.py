@@ -48,7 +48,7 @@ def work(pipe: Any, first: int, seed: int, end: float) -> None:
         grown = peak() - before
         if grown > MEMORY_BYTES:
             outcome = f"memory: {grown >> 20} MB more"
-        pipe.send(("end", number, name, outcome))
+        pipe.send(("end", number, name, (outcome, grown)))
         if grown > MEMORY_BYTES:
             number += 1
             break
@@ -61,7 +61,8 @@ class Watch:
     """Counts how inputs end, and keeps those that end wrongly."""
 
     def __init__(self, seed: int, keep: Path) -> None:
-        self.seed, self.keep, self.number, self.slowest = seed, keep, 0, 0.0
+        self.seed, self.keep, self.number = seed, keep, 0
+        self.slowest, self.grown = 0.0, 0
         self.counts: Counter[str] = Counter()
         self.found: Counter[str] = Counter()
         self.by_target: dict[str, Counter[str]] = {}
@@ -96,7 +97,8 @@ class Watch:
                 data, began = rest, time.monotonic()
             elif kind == "end":
                 self.slowest = max(self.slowest, time.monotonic() - (began or 0.0))
-                self.note(name, rest, data)
+                self.grown = max(self.grown, rest[1])
+                self.note(name, rest[0], data)
             else:
                 return
         if began is None:
@@ -110,6 +112,7 @@ class Watch:
             "inputs": sum(self.counts.values()),
             "outcomes": dict(self.counts),
             "slowest_seconds": round(self.slowest, 2),
+            "most_memory_mb": self.grown >> 20,
             "targets": {name: dict(own) for name, own in sorted(self.by_target.items())},
             "found": dict(self.found),
         }
