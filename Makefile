@@ -3,6 +3,7 @@
 #   make train ENV=maze2d-umaze            train and evaluate
 #   make test                              run the tests
 #   make lint                              ruff, codespell, mypy
+#   make fuzz MINUTES=20                   attack every reader of files
 #
 # Variables: PYTHON, VENV, ENV, SEED, UPDATES, OUT, ARGS (more flags of lpt-train), TESTS (of pytest).
 
@@ -15,15 +16,16 @@ ifdef STEPS
 $(error STEPS is UPDATES now: make train UPDATES=$(STEPS))
 endif
 OUT =
+MINUTES = 20
 ARGS =
 TESTS =
 BIN := $(VENV)/bin
 
-.PHONY: help train test test-slow lint figures install clean
+.PHONY: help train test test-slow fuzz lint figures install clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -7
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or sys.exit(f"Python 3.10 to 3.13 is needed, PYTHON=$(PYTHON) is {v.major}.{v.minor}")'
@@ -49,6 +51,10 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow $(TESTS)
+
+# Attacks every reader for MINUTES; what it finds lies in fuzz-found/.
+fuzz: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py --minutes $(MINUTES)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -19,15 +19,16 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lpt.checkpoint import upgrade
 from lpt.checkpoint.metadata import PolicyMetadata
+from lpt.checkpoint.training_record import check_training
 from lpt.machine.disk import flush, writing
 from lpt.machine.files import OLD, put_folder
 from lpt.machine.temporaries import temporary
+from lpt.machine.untrusted import LARGEST_RECORD, one_line, parse_object, read_bounded
 
 POLICY_TENSORS, POLICY_JSON = "policy.safetensors", "policy.json"
 TRAINING_TENSORS, TRAINING_JSON = "training.safetensors", "training.json"
@@ -170,6 +171,7 @@ def load_training_state(path: Path | str) -> tuple[dict[str, Tensor], dict[str, 
     """
     folder = policy_folder(path)
     tensors, values = _read_tensors(folder / TRAINING_TENSORS), _read_json(folder / TRAINING_JSON)
+    check_training(values, str(folder / TRAINING_JSON))
     return upgrade.training_state(tensors, values)
 
 
@@ -208,22 +210,20 @@ def _storable(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return a file's tensors; they lie in the file as they are, and take no more than it does."""
     _require(path)
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(_damaged(path, error)) from error
+    except Exception as error:  # its parser raises KeyError and others besides its own error
+        raise ValueError(_damaged(path, one_line(error))) from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     _require(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        return parse_object(read_bounded(path, LARGEST_RECORD).decode("utf-8"))
     except (ValueError, OSError) as error:
-        raise ValueError(_damaged(path, error)) from error
-    if not isinstance(record, dict):
-        raise ValueError(_damaged(path, f"expected an object, found {type(record).__name__}"))
-    return record
+        raise ValueError(_damaged(path, one_line(error))) from error
 
 
 def _require(path: Path) -> None:

@@ -68,7 +68,13 @@ def _open(arguments: Sequence[str]) -> Run:
     asked = parse(arguments)
     if not isinstance(asked, Resume):
         return start(asked)
-    return resume(asked.resume, source=asked.source, device=asked.device, results=asked.results)
+    return resume(
+        asked.resume,
+        source=asked.source,
+        device=asked.device,
+        results=asked.results,
+        env_id=asked.env_id,
+    )
 
 
 if __name__ == "__main__":

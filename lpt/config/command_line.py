@@ -13,6 +13,7 @@ from lpt.config.groups import Device
 from lpt.config.presets import presets, starting_point
 from lpt.config.settings import Config
 from lpt.config.tree import ENGINES_OF_0_1, read_config
+from lpt.config.trust import check_environment
 
 DESCRIPTION = """Train a Latent Plan Transformer and evaluate its last checkpoint.
 
@@ -39,6 +40,8 @@ class Resume:
     """Where to compute; auto: as before."""
     results: Path | None = None
     """Folder for the result files; unset: results/ in the run folder."""
+    env_id: str | None = None
+    """Gymnasium id to evaluate in; unset: the run's own, if its package is known."""
 
 
 def parse(arguments: Sequence[str]) -> Config | Resume:
@@ -65,6 +68,8 @@ def parse_config(arguments: Sequence[str]) -> Config:
     task = _value(arguments, *_TASK)
     if stored is not None:
         default = read_config(stored)
+        if default.env_id is not None and _value(arguments, "--env-id") is None:
+            check_environment(default.env_id, stored)
         if task not in (None, default.task):
             raise ValueError(
                 f"--env {task} beside --config {stored}, whose settings are those of "
@@ -87,7 +92,7 @@ def _parse_resume(arguments: list[str]) -> Resume:
     if rest:
         raise ValueError(
             f"--resume goes on with the run's own settings: leave out {', '.join(given or rest)} "
-            "(only --source, --device, --results may be given anew)"
+            "(only --source, --device, --results, --env-id may be given anew)"
         )
     return options
 

@@ -23,6 +23,25 @@ ReturnConvention = Literal["recorded", "held"]
 LARGEST_TILT = 80.0
 """Chances that differ by more than exp(80) are beyond float32, in which trajectories are drawn."""
 
+LONGEST = 1 << 32
+"""Steps of the longest horizon."""
+MOST = {
+    "layers": 1024,
+    "heads": 1024,
+    "width": 1 << 16,
+    "context": 1 << 20,
+    "plan_tokens": 1 << 16,
+    "frequencies": 64,
+    "return_hidden": 1 << 16,
+    "prior_width": 1 << 16,
+    "remembered_plans": 1 << 24,
+    "draws": 1 << 16,
+    "episodes": 1 << 20,
+    "parallel": 1 << 14,
+    "threads": 1 << 12,
+}
+"""Sizes that are far beyond use, by field: a configuration may come from anywhere."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetConfig:
@@ -49,6 +68,11 @@ class DatasetConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for held steps that no label claims."""
+        if self.horizon is not None and not 1 <= self.horizon <= LONGEST:
+            raise ValueError(
+                f"dataset.horizon={self.horizon} is no time limit; what ends there needs the "
+                f"task's horizon, 1 to {LONGEST} steps: set dataset.horizon to it, or leave it out"
+            )
         if self.held_steps < 0:
             raise ValueError(f"dataset.held_steps={self.held_steps} must be 0 or more")
         if self.held_steps and self.returns != "held":
@@ -150,6 +174,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that cannot be built."""
+        _check_most("model", self)
+        _check_positive("model", self, ("heads", "width"))
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise ValueError(
                 f"model.width={self.width} must be an even multiple of model.heads={self.heads}: "
@@ -157,9 +183,17 @@ class ModelConfig:
             )
         sizes = ("layers", "context", "plan_tokens", "return_hidden", "action_std", "return_std")
         _check_positive("model", self, sizes)
-        for name in ("remembered_plans", "frequencies"):
+        for name in ("remembered_plans", "frequencies", "prior_width"):
             if getattr(self, name) < 0:
                 raise ValueError(f"model.{name}={getattr(self, name)} must be 0 or more")
+        if not 0 <= self.dropout <= 1:
+            raise ValueError(f"model.dropout={self.dropout} must lie in [0, 1]")
+        levels = self.prior_multipliers
+        if not 1 <= len(levels) <= 16 or not all(1 <= level <= 1024 for level in levels):
+            raise ValueError(
+                f"model.prior_multipliers={list(levels)[:20]} must be 1 to 16 numbers, each 1 to "
+                "1024"
+            )
         check_choice("model.inputs", self.inputs, ("states", "states-and-actions"))
         self._check_frequency_dims()
 
@@ -200,6 +234,15 @@ class ProposalConfig:
     """Transformer layers."""
     heads: int = 4
     """Attention heads."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for sizes that cannot be built."""
+        _check_most("proposal", self)
+        _check_positive("proposal", self, ("steps", "width", "layers", "heads"))
+        if self.width % self.heads:
+            raise ValueError(
+                f"proposal.width={self.width} must be a multiple of proposal.heads={self.heads}"
+            )
 
 
 LEAST = {"prior_warmup": 0, "warmup": 0, "trajectories": 0, "segments": 0, "segment_steps": 1}
@@ -278,6 +321,7 @@ class PlanningConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that cannot plan."""
+        _check_most("planning", self)
         _check_positive("planning", self, ("weight", "steps", "step_size"))
         if self.draws < 1:
             raise ValueError(f"planning.draws={self.draws} must be 1 or more")
@@ -323,6 +367,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that cannot train."""
+        _check_most("training", self)
         for name in ("learning_rate", "gradient_clip", "log_every", "threads", "evaluate_episodes"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"training.{name}={getattr(self, name)} must be positive")
@@ -376,7 +421,8 @@ class EvaluationConfig:
     """Most episodes to run side by side."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for counts below one."""
+        """Raise ValueError for counts below one, and beyond use."""
+        _check_most("evaluation", self)
         for name in ("episodes", "parallel"):
             if getattr(self, name) < 1:
                 raise ValueError(f"evaluation.{name}={getattr(self, name)} must be at least 1")
@@ -386,6 +432,12 @@ def _check_positive(group: str, config: object, names: tuple[str, ...]) -> None:
     for name in names:
         if not 0 < getattr(config, name) < math.inf:
             raise ValueError(f"{group}.{name}={getattr(config, name)} must be positive, finite")
+
+
+def _check_most(group: str, config: object) -> None:
+    for name, most in MOST.items():
+        if getattr(config, name, 0) > most:
+            raise ValueError(f"{group}.{name}={getattr(config, name)} must be at most {most}")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -68,16 +68,18 @@ class Config:
         """Raise ValueError for unknown names, no updates, or names that are no folder's."""
         for name, kind in (("algorithm", Algorithm), ("engine", Engine), ("device", Device)):
             check_choice(name, getattr(self, name), get_args(kind))
-        if ".." in self.task or self.task.startswith("/"):
+        odd = ".." in self.task or self.task.startswith("/") or not self.task.isprintable()
+        if odd or len(self.task) > 200:
             raise ValueError(
-                f"--task {self.task!r} becomes a folder's name: leave out '..' and '/'"
+                f"--task {self.task[:200]!r} becomes a folder's name: leave out '..' and '/', and "
+                "what cannot be printed"
             )
         if self.updates < 1:
             raise ValueError(f"--updates {self.updates}: a run needs at least one update")
         if not re.fullmatch(r"[\w.-]*", self.label) or ".." in self.label:
             raise ValueError(
-                f"--label {self.label!r} becomes part of a folder's name: use letters, digits, "
-                "'-', '_' and '.'"
+                f"--label {self.label[:200]!r} becomes part of a folder's name: use letters, "
+                "digits, '-', '_' and '.'"
             )
         if self.dataset.reflected_steps and self.model.context > 1:
             raise ValueError(

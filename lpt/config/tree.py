@@ -19,6 +19,9 @@ RENAMED = {"env": "task", "data": "source", "inference": "engine", "steps": "upd
 ENGINES_OF_0_1 = {"amortised": "amortized", "langevin": "langevin-paper"}
 """Engines that version 0.1 called otherwise: its Langevin was the paper's."""
 
+LARGEST = 100_000
+"""Bytes of the largest configuration that is read; those written here have three thousand."""
+
 _GROUPS = {
     f.name: f.default_factory
     for f in dataclasses.fields(Config)
@@ -27,6 +30,18 @@ _GROUPS = {
 for _kind in (Config, *_GROUPS.values()):  # unknown keys are errors, which pydantic must be told
     setattr(_kind, "__pydantic_config__", ConfigDict(extra="forbid"))  # noqa: B010
 _ADAPTER = TypeAdapter(Config)
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML's plain values, without aliases: nested ones make a kilobyte stand for a terabyte."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose a node as the base class does, and refuse an alias."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(
+                None, None, "aliases (*name) are not read: write the value out"
+            )
+        return super().compose_node(parent, index)
 
 
 def to_tree(config: Config) -> dict[str, Any]:
@@ -46,6 +61,11 @@ def from_tree(tree: Mapping[str, Any], where: str = "configuration") -> Config:
         ValueError: for the first unknown key or wrong value, in one line that names it, its value
             and, where there is one, the nearest that would do.
     """
+    if not isinstance(tree, Mapping):
+        raise ValueError(f"{where}: expected settings by name, found {_short(tree)}")
+    odd = next((key for key in tree if not isinstance(key, str)), "")
+    if odd != "":
+        raise ValueError(f"{where}: {_short(odd)} is no setting's name")
     try:
         return _ADAPTER.validate_python(dict(tree))
     except ValidationError as error:
@@ -63,10 +83,13 @@ def read_config(path: Path | str) -> Config:
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no such file"
         raise FileNotFoundError(f"{path}: {what}: give the config.yaml of a run's folder")
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path}: larger than {LARGEST} bytes, the most a configuration may have")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        tree = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)
+    except Exception as error:  # besides its own, the parser raises those of Python's own types
+        details = " ".join(str(error).split())[:300]
+        raise ValueError(f"{path} is not YAML: {details or type(error).__name__}") from error
     if not isinstance(tree, dict):
         raise ValueError(f"{path}: expected settings by name, such as task: maze2d-umaze")
     return from_tree(upgrade(tree), str(path))
@@ -75,7 +98,7 @@ def read_config(path: Path | str) -> Config:
 def upgrade(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a tree of version 0.1 (or any other) under the present names."""
     new = {RENAMED.get(key, key): value for key, value in tree.items() if key != "resume"}
-    if "inference" in tree:
+    if isinstance(tree.get("inference"), str):
         new["engine"] = ENGINES_OF_0_1.get(tree["inference"], tree["inference"])
     elif tree.get("engine") == "amortised":
         new["engine"] = "amortized"
@@ -119,9 +142,10 @@ def known_settings() -> list[str]:
 
 def _complaint(error: Any) -> str:
     """One of pydantic's errors in one line."""
-    name, value, kind = ".".join(map(str, error["loc"])), error["input"], error["type"]
+    name, value, kind = _name(error["loc"]), error["input"], error["type"]
     if kind == "value_error":  # raised by a group's own check, which names what is wrong
-        return str(error["ctx"]["error"])
+        text = " ".join(str(error["ctx"]["error"]).split())
+        return text if len(text) <= 500 else f"{text[:497]}..."
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         known = [*known_settings(), *_GROUPS]
         return f"{name}={_short(value)} is no setting{_nearest(name, known)}"
@@ -149,6 +173,12 @@ def _nearest(name: str, known: list[str]) -> str:
         ][:1]
     )
     return f": did you mean {close[0]}?" if close else "; lpt-train --help lists them"
+
+
+def _name(parts: tuple[str | int, ...]) -> str:
+    """Return the dotted name of a setting, printable and short whatever it is called."""
+    text = ".".join(map(str, parts))
+    return text if text.isprintable() and len(text) <= 100 else _short(text)
 
 
 def _short(value: Any) -> str:

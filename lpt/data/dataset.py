@@ -183,7 +183,7 @@ class TrajectoryDataset:
             "dropped_short_trajectories": dropped,
         }
         rewards, offsets, ended = (arrays[key] for key in ("rewards", "offsets", "terminated"))
-        returns = label(rewards, offsets, ended, config.returns, config.horizon)
+        returns = label(rewards, offsets, ended, config.returns, config.horizon, where)
         return cls(
             **arrays,
             returns=_frozen(returns),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -14,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from lpt.data.blocks import blocks
+from lpt.machine.origin import check_origin
+from lpt.machine.untrusted import parse_object
 from lpt.version import __version__
 
 
@@ -38,7 +39,12 @@ class Provenance:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Provenance:
-        """Rebuild the record that `to_dict` returned."""
+        """Rebuild the record that `to_dict` returned.
+
+        Raises:
+            ValueError: it is no such record; names the entry that is wrong.
+        """
+        check_origin(record, "provenance", "Delete it, or write the file again.")
         return cls(**record)
 
     @property
@@ -80,8 +86,8 @@ def file_provenance(
         ValueError: the stored text is not a provenance record.
     """
     try:
-        stored = Provenance.from_dict(json.loads(text)) if text else None
-    except (TypeError, json.JSONDecodeError) as error:
+        stored = Provenance.from_dict(parse_object(text)) if text else None
+    except ValueError as error:
         raise ValueError(
             f"{path}: field 'provenance' is not a record of this toolkit ({error}). Delete the "
             "field, or write the file again."

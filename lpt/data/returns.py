@@ -74,6 +74,7 @@ def label(
     terminated: np.ndarray,
     convention: ReturnConvention,
     horizon: int | None,
+    where: str = "data",
 ) -> np.ndarray:
     """Return the label y of each trajectory, `[n]` float32, in raw reward units.
 
@@ -87,13 +88,15 @@ def label(
         terminated: `[n]` bool.
         convention: `recorded` or `held`.
         horizon: H in steps, needed for `held`.
+        where: name of the file or data set for errors.
 
     Raises:
-        ValueError: unknown convention, or `held` without a positive horizon.
+        ValueError: unknown convention, `held` without a positive horizon, or a label that is beyond
+            float32.
     """
     total = _sums(rewards, offsets)
     if convention == "recorded":
-        return total.astype(np.float32)
+        return _labels(total, where)
     if convention != "held":
         raise ValueError(f"dataset.returns is {convention!r}, expected 'recorded' or 'held'")
     if horizon is None or horizon < 1:
@@ -102,7 +105,24 @@ def label(
             "dataset.horizon to the evaluation's time limit in steps, or returns='recorded'"
         )
     held = remaining(offsets, terminated, horizon)
-    return np.asarray(total + held * rewards[offsets[1:] - 1], np.float32)
+    return _labels(total + held * rewards[offsets[1:] - 1].astype(np.float64), where)
+
+
+def _labels(returns: np.ndarray, where: str) -> np.ndarray:
+    """Return labels as float32.
+
+    Raises:
+        ValueError: one is beyond float32.
+    """
+    with np.errstate(over="ignore"):
+        labels = returns.astype(np.float32)
+    if not np.isfinite(labels).all():
+        i = int(np.flatnonzero(~np.isfinite(labels))[0])
+        raise ValueError(
+            f"{where}: the return of trajectory {i} is {returns[i]:.3g}, beyond float32. Divide "
+            "the rewards by a constant."
+        )
+    return labels
 
 
 def remaining(offsets: np.ndarray, terminated: np.ndarray, horizon: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lpt.data.blocks import release
+from lpt.machine.untrusted import short
 
 STD_FLOOR = 1e-3
 """Smallest standard deviation an observation is divided by, so that nothing explodes."""
@@ -46,7 +47,7 @@ def describe(dataset: Any) -> str:
     quantiles = np.quantile(dataset.returns, [0.0, 0.1, 0.5, 0.9, 1.0])
     origin, lengths = dataset.provenance, dataset.lengths
     action = f"Discrete({dataset.num_actions})" if dataset.discrete else f"[{dataset.action_dim}]"
-    short = origin.details.get("dropped_short_trajectories", 0)
+    dropped = origin.details.get("dropped_short_trajectories", 0)
     tail = origin.details.get("dropped_tail_steps", 0)
     lines = [
         f"TrajectoryDataset {origin.id} (source: {origin.source})",
@@ -56,7 +57,7 @@ def describe(dataset: Any) -> str:
         f"  shapes       observation [{dataset.observation_dim}], action {action}",
         f"  lengths      {lengths.min()} to {lengths.max()}, mean {lengths.mean():.1f}; "
         f"{int(dataset.terminated.sum())} terminated",
-        f"  dropped      {short} trajectories under {dataset.config.min_length} steps, "
+        f"  dropped      {dropped} trajectories under {dataset.config.min_length} steps, "
         f"{tail} steps of unfinished tail",
         f"  returns      {dataset.config.returns} (horizon {dataset.config.horizon}): mean "
         f"{dataset.return_mean:.4g}, std {dataset.return_std:.4g}",
@@ -68,5 +69,5 @@ def describe(dataset: Any) -> str:
         lines.append(f"  held steps   {held}, at most {dataset.config.held_steps} a trajectory")
     for key in SHOWN:
         if key in origin.details:
-            lines.append(f"  {key:<12} {origin.details[key]}")
+            lines.append(f"  {key:<12} {short(str(origin.details[key]), 1000)}")
     return "\n".join(lines)

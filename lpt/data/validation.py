@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 
 from lpt.data.blocks import blocks, extent
+from lpt.machine.untrusted import Refused
 
 ACTION_TOLERANCE = 1e-3
 """How far a continuous action may lie outside [-1, 1] (rounding in stored files)."""
 
+MOST_ACTIONS = 1 << 16
+"""Discrete actions that a model is built for at most."""
+
 
 def problem(where: str, field: str, what: str, mend: str) -> ValueError:
     """Return the error for `field` of the data at `where`: what is wrong and how to mend it."""
-    return ValueError(f"{where}: field '{field}' {what}. {mend}")
+    return Refused(f"{where}: field '{field}' {what}. {mend}")
 
 
 def numeric(array: Any, steps: int, field: str, where: str) -> np.ndarray:
@@ -182,8 +186,14 @@ def _discrete_actions(
             "configured",
             "Store one integer per step, or configure continuous actions.",
         )
-    numbers = values.reshape(-1).astype(np.int64, copy=False)
-    low, high = map(int, extent(numbers))
+    low, high = map(int, extent(values))
+    if high >= MOST_ACTIONS or (num_actions or 1) not in range(1, MOST_ACTIONS + 1):
+        raise problem(
+            where,
+            "actions",
+            f"has numbers up to {high} of {num_actions} actions, expected {MOST_ACTIONS} at most",
+            "Number the actions from 0 without gaps.",
+        )
     if low < 0 or (num_actions is not None and high >= num_actions):
         bound = "the largest number stored" if num_actions is None else str(num_actions - 1)
         raise problem(
@@ -192,7 +202,7 @@ def _discrete_actions(
             f"has numbers from {low} to {high}, expected 0 to {bound}",
             "Number the actions from 0 and state the right number of actions.",
         )
-    return numbers
+    return values.reshape(-1).astype(np.int64, copy=False)
 
 
 def _continuous_actions(values: np.ndarray, where: str) -> np.ndarray:

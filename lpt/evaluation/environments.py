@@ -26,10 +26,12 @@ def make_environment(env_id: str, **options: Any) -> gymnasium.Env:
     Raises:
         ValueError: if the environment is not registered or cannot be built.
     """
+    if env_id.count(":") > 1:
+        raise ValueError(f"{env_id!r} is no environment's id: expected module:Name-v0 or Name-v0")
     try:
         # The checker would test every transition; spaces are checked once, by check_spaces.
         return make_env(env_id, disable_env_checker=True, **options)
-    except (gymnasium.error.Error, ImportError) as error:
+    except (gymnasium.error.Error, ImportError, TypeError) as error:  # TypeError: of its options
         raise ValueError(
             f"cannot make the environment {env_id!r} ({error}): give the id with the module that "
             "registers it, as in 'lpt_envs:lpt/Maze2D-umaze-v1' or 'my_package:My-v0'"
@@ -58,11 +60,23 @@ def policy_environment(
 
 
 def environment_kwargs(metadata: PolicyMetadata, env_id: str) -> dict[str, Any]:
-    """Return what the data's own environment is made with besides its id; nothing for others."""
+    """Return what the data's own environment is made with besides its id; nothing for others.
+
+    Raises:
+        ValueError: it would open a file that the checkpoint chose.
+    """
     origin = metadata.provenance
     if env_id != origin.get("env_id"):
         return {}
-    return dict(origin.get("details", {}).get("env_kwargs", {}))
+    options = dict(origin.get("details", {}).get("env_kwargs", {}))
+    files = [name for name in options if name.endswith(("file", "path"))]
+    if files:
+        raise ValueError(
+            f"the checkpoint of {metadata.task} makes {env_id} with {files[0]}="
+            f"{options[files[0]]!r}, a file of its choice: register an environment of your own "
+            "with that file, and name it with --env-id"
+        )
+    return options
 
 
 def check_spaces(

@@ -33,9 +33,11 @@ from lpt.algorithms import find_algorithm
 from lpt.checkpoint.files import Which, load_policy_files, policy_folder
 from lpt.checkpoint.metadata import PolicyMetadata
 from lpt.config import PlanningConfig
+from lpt.config.trust import check_environment
 from lpt.data.action_bounds import ActionBounds
 from lpt.evaluation.checks import finite_target, observation_rows
 from lpt.evaluation.environments import MakeEnvironment, check_spaces, policy_environment
+from lpt.evaluation.fitting import check_weights
 from lpt.inference.planning import Plan
 from lpt.machine.device import find_device
 from lpt.model import Model
@@ -136,15 +138,9 @@ class LPTPolicy:
             ValueError: if the files are damaged or do not belong together.
         """
         weights, metadata = load_policy_files(path, which)
+        check_weights(weights, metadata, str(policy_folder(path, which)))
         model = find_algorithm(metadata.algorithm).build(metadata.config.model, metadata.spaces)
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            details = " ".join(str(error).split())
-            raise ValueError(
-                f"{policy_folder(path, which)}: the weights do not fit the model that policy.json "
-                f"describes; use another checkpoint of the run. {details}"
-            ) from error
+        model.load_state_dict(weights)
         return cls(model.eval(), metadata, device=device, **kwargs)
 
     def seed(self, seed: int) -> None:
@@ -196,6 +192,17 @@ class LPTPolicy:
         """Return the planning weight w that counts; 1 for baselines, which infer nothing."""
         return self.algorithm.weight(self.planning.weight if weight is None else float(weight))
 
+    @property
+    def own_environment(self) -> str:
+        """The id of the environment that the checkpoint names.
+
+        Raises:
+            ValueError: if it names none, or one of a package that is not known.
+        """
+        if self.metadata.env_id is None:
+            raise ValueError("the checkpoint names no environment: give env, such as 'Hopper-v4'")
+        return check_environment(self.metadata.env_id, f"the checkpoint of {self.metadata.task}")
+
     def environment(
         self, env: str | MakeEnvironment | None = None, target: float | None = None, **options: Any
     ) -> gymnasium.Env:
@@ -207,11 +214,10 @@ class LPTPolicy:
             **options: of `gymnasium.make`, such as `render_mode`.
 
         Raises:
-            ValueError: if the environment is not registered or cannot be built.
+            ValueError: if the environment is not registered or cannot be built, or none is given
+                and the checkpoint's own would run unknown code (`lpt.config.trust`).
         """
-        env = env if env is not None else self.metadata.env_id
-        if env is None:
-            raise ValueError("the checkpoint names no environment: give env, such as 'Hopper-v4'")
+        env = self.own_environment if env is None else env
         asked = self.target if target is None else target
         return policy_environment(self.metadata, env, asked, **options)
 

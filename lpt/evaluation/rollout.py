@@ -117,12 +117,11 @@ def evaluate(
         record: keep every episode's observations.
 
     Raises:
-        ValueError: if the environment is unknown, does not fit the policy, or never ends.
+        ValueError: if the environment is unknown, does not fit the policy, or never ends; or the
+            checkpoint's own, where none is given, would run unknown code.
     """
     began = time.perf_counter()
-    env = env if env is not None else policy.metadata.env_id
-    if env is None:
-        raise ValueError("the checkpoint names no environment: give env, such as 'Hopper-v4'")
+    env = policy.own_environment if env is None else env
     own = _settings(policy, episodes, seed, deterministic, parallel)
     episodes, seed, deterministic, parallel = own
     environments = [policy.environment(env, target) for _ in range(min(episodes, parallel))]

@@ -99,8 +99,9 @@ class StateEmbedding(nn.Linear):
         self.frequencies = config.frequencies
         super().__init__(observation_dim + 2 * len(dims) * self.frequencies, config.width)
         # Wavelengths 4, 2, 1, ...; what the configuration says is not stored with the weights.
-        turns = 2.0 ** torch.arange(self.frequencies) * (math.tau / 4.0)
-        self.register_buffer("turns", turns, persistent=False)
+        # As a list: arithmetic would load PyTorch's compiler where shapes alone are asked for.
+        turns = [math.tau / 4.0 * 2.0**octave for octave in range(self.frequencies)]
+        self.register_buffer("turns", torch.tensor(turns), persistent=False)
         self.register_buffer("dims", torch.tensor(dims), persistent=False)
 
     def forward(self, observations: Tensor) -> Tensor:

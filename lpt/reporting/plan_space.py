@@ -47,9 +47,9 @@ def plan_space_figure(
     Raises:
         ValueError: for fewer than two targets or no environment.
     """
-    env_id = env_id or policy.metadata.env_id
-    if len(targets) < 2 or env_id is None:
-        raise ValueError(f"a plan space needs an environment and two targets, got {targets}")
+    if len(targets) < 2:
+        raise ValueError(f"a plan space needs two targets, got {targets}")
+    env_id = env_id or policy.own_environment
     targets = sorted(targets)
     asked = np.repeat(targets, per_target)
     policy.seed(seed)

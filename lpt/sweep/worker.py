@@ -44,7 +44,13 @@ def run_here(config: Config) -> int:
 def _open(config: Config) -> Run:
     if not list_checkpoints(config.run):
         return start(config)
-    return resume(config.run, source=config.source, device=config.device, results=config.results)
+    return resume(
+        config.run,
+        source=config.source,
+        device=config.device,
+        results=config.results,
+        env_id=config.env_id,
+    )
 
 
 def _stop_at_end_of_input() -> None:

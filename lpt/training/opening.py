@@ -13,7 +13,9 @@ from lpt.algorithms import find_algorithm
 from lpt.checkpoint.files import latest_checkpoint, list_checkpoints, load_policy_files
 from lpt.config import Config, Device, from_tree, merge, to_tree, upgrade
 from lpt.config.presets import starting_point
+from lpt.config.trust import check_environment
 from lpt.data import load
+from lpt.data.formats.mapped import check_contents
 from lpt.machine.device import find_device
 from lpt.machine.disk import check_writable, writing
 from lpt.machine.locks import NAME, FolderLock
@@ -69,6 +71,7 @@ def resume(
     source: str | None = None,
     device: Device = "auto",
     results: Path | None = None,
+    env_id: str | None = None,
 ) -> Run:
     """Open a run at its last checkpoint, with its own settings.
 
@@ -79,15 +82,20 @@ def resume(
         device: where to compute; auto: as before.
         results: folder for result files; unset: results/ in the run's folder, wherever the run was
             started with.
+        env_id: environment to evaluate in; unset: the run's own.
 
     Raises:
         FileNotFoundError: if there is nothing to resume.
-        ValueError: if the data are not those the run began with, or the folder has links out of it.
+        ValueError: if the data are not those the run began with, the folder has links out of it, or
+            the run's own environment would run unknown code.
         BlockingIOError: if another process trains there.
         DiskError: if nothing can be written there.
     """
-    own = load_policy_files(latest_checkpoint(folder))[1].config
+    checkpoint = latest_checkpoint(folder)
+    own = load_policy_files(checkpoint)[1].config
     _check_links(folder)
+    if env_id is None and own.env_id is not None:
+        env_id = check_environment(own.env_id, str(checkpoint))
     if own.results is not None and results is None:
         log(
             f"results go to {folder / 'results'}: the run was started with results in "
@@ -100,6 +108,7 @@ def resume(
         source=source or own.source,
         device=own.device if device == "auto" else device,
         results=results,
+        env_id=env_id,
     )
     return _open(config, log, resuming=True)
 
@@ -157,6 +166,8 @@ def _build(
     algorithm = find_algorithm(config.algorithm)
     discrete = config.model.discrete
     whole = load(config.task, config.dataset, config.source, discrete=discrete, log=log)
+    if resuming and ranks.first:
+        check_contents(whole)
     dataset = algorithm.training_data(whole)
     if len(dataset) < len(whole):
         log(f"{algorithm.name}: the {len(dataset)} trajectories of the highest returns")

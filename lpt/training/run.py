@@ -35,11 +35,13 @@ from lpt.checkpoint.files import (
 )
 from lpt.checkpoint.metadata import PolicyMetadata, ReturnQuantiles
 from lpt.config import Config, to_tree
+from lpt.config.trust import check_environment
 from lpt.evaluation import Evaluation, LPTPolicy, evaluate
 from lpt.inference.health import complaints
 from lpt.machine.disk import writing
 from lpt.machine.files import write_text
 from lpt.machine.locks import FolderLock
+from lpt.machine.untrusted import one_line
 from lpt.reporting.console import print_evaluations
 from lpt.reporting.results import result_name, save_result
 from lpt.training.divergence import Watch, not_finite
@@ -82,8 +84,15 @@ class Run:
 
     @property
     def env_id(self) -> str | None:
-        """Where policies are evaluated: the configured environment, or the data's own."""
-        return self.config.env_id or self.trainer.dataset.provenance.env_id
+        """Where policies are evaluated: the configured environment, or the data's own.
+
+        Raises:
+            ValueError: if the data's own would run unknown code.
+        """
+        origin = self.trainer.dataset.provenance
+        if self.config.env_id is not None or origin.env_id is None:
+            return self.config.env_id
+        return check_environment(origin.env_id, f"the data of {origin.where}")
 
     def metadata(self) -> PolicyMetadata:
         """Return what the policy needs besides its weights."""
@@ -120,7 +129,7 @@ class Run:
         """Raise ValueError for what the first evaluation would refuse, before anything begins."""
         policy = self.policy()
         if self.env_id is not None:
-            environment = policy.environment()
+            environment = policy.environment(self.env_id)
             try:
                 policy.check(environment)
             finally:
@@ -297,7 +306,8 @@ class Run:
         """Continue from a checkpoint of this run.
 
         Raises:
-            ValueError: if the run began with other data, or had diverged before it was saved.
+            ValueError: if the run began with other data, had diverged before it was saved, or the
+                checkpoint is damaged.
         """
         tensors, values = load_training_state(checkpoint)
         if wrong := not_finite(tensors):
@@ -306,15 +316,24 @@ class Run:
                 "with a lower --training.learning-rate"
             )
         _, metadata = load_policy_files(checkpoint)
-        began, now = metadata.provenance["fingerprint"], self.trainer.dataset.provenance.fingerprint
+        began, now = (
+            metadata.provenance.get("fingerprint", "unknown"),
+            self.trainer.dataset.provenance.fingerprint,
+        )
         if began != now:
             raise ValueError(
                 f"{self.folder} was trained on data {began[:12]}..., these are {now[:12]}...: "
                 "resume with the same --source"
             )
-        self.trainer.load_state(tensors, values)
-        self.wall_seconds = values["wall_seconds"]
-        best, self.best_updates = values["best_return"], values["best_updates"]
+        try:
+            self.trainer.load_state(tensors, values)
+            self.wall_seconds = values["wall_seconds"]
+            best, self.best_updates = values["best_return"], values["best_updates"]
+        except (KeyError, TypeError, IndexError, RuntimeError, OverflowError) as error:
+            raise ValueError(
+                f"{checkpoint}: its training state is not that of a run ({one_line(error)}): "
+                "resume from another checkpoint, by removing this one"
+            ) from error
         self.best_return = -np.inf if best is None else best
         if self.ranks.first:
             self._drop_later_evaluations()

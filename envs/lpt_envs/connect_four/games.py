@@ -182,7 +182,7 @@ def _header(text: str, number: int) -> dict[str, Any]:
     header: dict[str, Any]
     try:
         header = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"line {number}: the header is not JSON ({error})") from error
     kind, version = header.get("format"), header.get("version")
     if kind != FORMAT:

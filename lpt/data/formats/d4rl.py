@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,17 @@ import numpy as np
 from lpt.config import DatasetConfig
 from lpt.data.blocks import Allocate, blocks
 from lpt.data.dataset import TrajectoryDataset
+from lpt.data.formats.hdf5 import (
+    declared_bytes,
+    member,
+    number_attribute,
+    open_hdf5,
+    text_attribute,
+)
 from lpt.data.formats.hdf5_writer import create_hdf5
+from lpt.data.limits import check_expansion, check_memory
 from lpt.data.provenance import Provenance, file_provenance
 from lpt.data.validation import problem
-from lpt.machine.disk import DiskError
 
 _CHUNK_ROWS = 16384
 
@@ -58,26 +66,23 @@ def read_d4rl(
         ValueError: the file is damaged, or a key is missing or malformed.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file. Give the path of an HDF5 file.")
-    try:
-        with h5py.File(path, "r") as file:
-            text = file.attrs.get("provenance")
-            num_actions = file.attrs.get("num_actions")
-            arrays = {key: _read(file, key, path, empty) for key in _keys(file)}
-    except DiskError:  # of what is read into: the file is not to blame
-        raise
-    except (OSError, RuntimeError) as error:  # h5py raises both for truncated files
-        raise ValueError(
-            f"{path}: the file is damaged or not HDF5 ({error}). Download, copy or generate it "
-            "again."
-        ) from error
+    with open_hdf5(path, "Download, copy or generate it again.") as file:
+        text = text_attribute(file, "provenance", path)
+        num_actions = number_attribute(file, "num_actions", path)
+        nodes = {key: _find(file, key, path) for key in _keys(file)}
+        declared = sum(declared_bytes(node, _memory_type(node).itemsize) for node in nodes.values())
+        check_expansion(declared, path.stat().st_size, str(path))
+        if empty is np.empty:  # else the arrays lie on a disk, which says if there is no room
+            check_memory(declared, str(path))
+        arrays = {key: _read(node, empty) for key, node in nodes.items()}
     return TrajectoryDataset.from_steps(
         **arrays,
         provenance=file_provenance(text, path, "hdf5", origin),
         config=config,
         discrete=discrete,
-        num_actions=None if num_actions is None else int(num_actions),
+        num_actions=num_actions,
     )
 
 
@@ -138,19 +143,31 @@ def _keys(file: h5py.File) -> list[str]:
     return required + (["timeouts"] if "timeouts" in file else [])
 
 
-def _read(file: h5py.File, key: str, path: Path, empty: Allocate) -> np.ndarray:
-    node = file.get(key)
+def _find(file: h5py.File, key: str, path: Path) -> h5py.Dataset:
+    """Return a data set of numbers."""
+    node = member(file, key, path)
     if not isinstance(node, h5py.Dataset):
-        found = ", ".join(sorted(file)) or "none"
+        found = ", ".join(islice(file, 20)) or "none"
         mend = "D4RL files have observations, actions, rewards, terminals and mostly timeouts."
         raise problem(str(path), key, f"is missing (found: {found})", mend)
-    if node.dtype.kind not in "fiub" or 0 in node.shape or node.shape == ():
-        return np.asarray(node[()])
-    # Float64 files are converted while they are read.
-    values = empty(node.shape, np.float32 if node.dtype.kind == "f" else node.dtype)
+    if node.dtype.kind not in "fiub" or node.shape is None:
+        what = f"has type {node.dtype}, expected real numbers"
+        raise problem(str(path), key, what, "Store a plain numeric array (no objects, no text).")
+    return node
+
+
+def _read(node: h5py.Dataset, empty: Allocate) -> np.ndarray:
+    if 0 in node.shape or node.shape == ():
+        return np.zeros(node.shape, node.dtype)  # validation says what is wrong with it
+    values = empty(node.shape, _memory_type(node))
     for rows in blocks(values):
         node.read_direct(values, rows, rows)
     return values
+
+
+def _memory_type(node: h5py.Dataset) -> np.dtype[Any]:
+    """Return the type to read as: float64 files are converted while they are read."""
+    return np.dtype(np.float32) if node.dtype.kind == "f" else node.dtype
 
 
 def _scalars(provenance: Provenance) -> dict[str, Any]:

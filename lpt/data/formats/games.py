@@ -18,8 +18,10 @@ import numpy as np
 
 from lpt.config import DatasetConfig
 from lpt.data.dataset import TrajectoryDataset
+from lpt.data.limits import check_memory
 from lpt.data.provenance import Provenance, file_provenance
 from lpt.machine.files import atomic_write
+from lpt.machine.untrusted import one_line, parsing, read_bounded
 from lpt_envs.connect_four.board import CELLS, COLUMNS
 from lpt_envs.connect_four.games import Games, format_games, parse_games
 from lpt_envs.connect_four.replay import IllegalGame, Replay, observations, replay
@@ -28,6 +30,9 @@ SUFFIXES = (".games", ".games.xz")
 """File endings of games files."""
 ENV_ID = "lpt_envs:lpt/ConnectFour-v0"
 """The environment that the games are of."""
+LARGEST_TEXT = 16 << 20
+"""Bytes of a games file's text, unpacked: a million games."""
+_MOST_MEMORY = 128 << 20  # of unpacking; the strongest setting takes 65 MiB
 HORIZON = CELLS // 2
 """The longest game, in the agent's moves."""
 
@@ -131,6 +136,7 @@ def build_dataset(
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     # A game's rows are those of its first equal: each distinct board is expanded once.
     rows = np.arange(offsets[-1]) + np.repeat(distinct.offsets[ids] - offsets[:-1], lengths)
+    check_memory(len(rows) * 2 * CELLS * 4, provenance.where)
     rewards = np.zeros(len(rows), np.float32)
     results = distinct.results
     if last_disc_draw:
@@ -165,22 +171,41 @@ def parse_file(path: Path) -> tuple[Games, dict[str, Any], int]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file. Give the path of a games file.")
-    data = path.read_bytes()
-    try:
+    again = "Copy or make it again (lpt-data make connect-four)."
+    with parsing(f"{path}: the file is damaged or no games file", again):
+        data = read_bounded(path, LARGEST_TEXT)
         if path.suffix.lower() == ".xz":
-            data = lzma.decompress(data)
+            data = _decompressed(data)
         text = data.decode("utf-8-sig")
-    except (lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path}: the file is damaged or no games file ({error}). Copy or make it again "
-            "(lpt-data make connect-four)."
-        ) from error
     try:
         return parse_games(text)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {one_line(error)}") from error
+
+
+def _decompressed(data: bytes) -> bytes:
+    """Return the text of an .xz file, of which no more than `LARGEST_TEXT` is made.
+
+    Raises:
+        ValueError: there is more.
+        lzma.LZMAError, EOFError: the file is damaged.
+    """
+    parts: list[bytes] = []
+    room = LARGEST_TEXT + 1
+    while data or not parts:
+        decoder = lzma.LZMADecompressor(memlimit=_MOST_MEMORY)
+        parts.append(decoder.decompress(data, max_length=room))
+        room -= len(parts[-1])
+        if room <= 0:
+            raise ValueError(
+                f"it expands to more than {LARGEST_TEXT} bytes, the most that are read"
+            )
+        if not decoder.eof:
+            raise EOFError("it ends before its end mark")
+        data = decoder.unused_data
+    return b"".join(parts)
 
 
 def replay_distinct(

@@ -20,14 +20,17 @@ from lpt.config import DatasetConfig
 from lpt.data.blocks import blocks
 from lpt.data.dataset import TrajectoryDataset
 from lpt.data.formats.mapped_record import AGAIN, RECORD, Record
+from lpt.data.limits import check_memory
 from lpt.data.provenance import Provenance, file_provenance, fingerprint
 from lpt.data.returns import label
 from lpt.data.validation import as_offsets
 from lpt.machine.disk import check_writable
 from lpt.machine.files import atomic_folder, check_replaceable
+from lpt.machine.untrusted import check_regular, parsing
 
 SUFFIX = ".lpt"
 """How a folder's name ends."""
+_HELD = ("offsets", "returns", "terminated")
 
 
 def is_mapped_path(path: str | os.PathLike[str]) -> bool:
@@ -95,12 +98,16 @@ def read_mapped(
     made, config = record.config, _settled(config or record.config, record, folder)
     layout = record.sizes.layout()
     arrays = {name: _open(folder, name, *kind) for name, kind in layout.items()}
-    for name in ("offsets", "returns", "terminated"):
+    check_memory(sum(arrays[name].nbytes for name in _HELD), str(folder))
+    for name in _HELD:
         arrays[name] = np.array(arrays[name])
+    if not np.isfinite(arrays["returns"]).all():
+        raise ValueError(f"{folder}: returns.npy has labels that are no finite numbers. {AGAIN}")
     as_offsets(arrays["offsets"], record.sizes.steps, str(folder))
     if (config.returns, config.horizon) != (made.returns, made.horizon):
         rewards, offsets, ended = (arrays[key] for key in ("rewards", "offsets", "terminated"))
-        arrays["returns"] = label(rewards, offsets, ended, config.returns, config.horizon)
+        kind = (config.returns, config.horizon)
+        arrays["returns"] = label(rewards, offsets, ended, *kind, str(folder))
     for array in arrays.values():
         array.flags.writeable = False
     dataset = TrajectoryDataset(
@@ -125,6 +132,21 @@ def stored_horizon(folder: str | os.PathLike[str]) -> int | None:
     return Record.read(Path(folder)).config.horizon
 
 
+def check_contents(dataset: TrajectoryDataset) -> None:
+    """Read the steps of a converted folder whole, and compare them with their fingerprint.
+
+    Opening a folder reads its record only: who goes on with a run asks whether the data are still
+    those that it began with. Data of other formats are fingerprinted when they are read.
+
+    Raises:
+        ValueError: the arrays are not those of the record.
+    """
+    where = dataset.provenance.details.get("path", "")
+    if is_mapped_path(where) and Path(where).is_dir():
+        whole = read_mapped(where)
+        _check_fingerprint(whole, whole.provenance.fingerprint)
+
+
 def verify(dataset: TrajectoryDataset) -> None:
     """Read a whole data set and compare it with what is recorded of it.
 
@@ -132,17 +154,22 @@ def verify(dataset: TrajectoryDataset) -> None:
         ValueError: fingerprint, labels, or mean and standard deviation are others.
     """
     where = dataset.provenance.where
-    names = ("observations", "actions", "rewards", "offsets", "terminated")
-    found = fingerprint({name: getattr(dataset, name) for name in names})
-    known = dataset.provenance.fingerprint
-    if found != known:
-        raise ValueError(f"{where}: has fingerprint {found}, recorded is {known}. {AGAIN}")
+    _check_fingerprint(dataset, dataset.provenance.fingerprint)
     config, inputs = dataset.config, (dataset.rewards, dataset.offsets, dataset.terminated)
     same = np.array_equal(label(*inputs, config.returns, config.horizon), dataset.returns)
     fresh = replace(dataset).observation_moments
     if not same or not np.array_equal(fresh, dataset.observation_moments):
         what = "mean and standard deviation are" if same else "labels are"
         raise ValueError(f"{where}: {what} not those of the steps. {AGAIN}")
+
+
+def _check_fingerprint(dataset: TrajectoryDataset, known: str) -> None:
+    names = ("observations", "actions", "rewards", "offsets", "terminated")
+    found = fingerprint({name: getattr(dataset, name) for name in names})
+    if found != known:
+        raise ValueError(
+            f"{dataset.provenance.where}: has fingerprint {found}, recorded is {known}. {AGAIN}"
+        )
 
 
 def _provenance(
@@ -210,11 +237,10 @@ def _open(folder: Path, name: str, kind: str, shape: tuple[int, ...]) -> np.ndar
         ValueError: the file is missing, damaged, or of another type, shape or size.
     """
     path = folder / f"{name}.npy"
-    try:
+    with parsing(f"{path}: cannot be read", AGAIN):
+        size = check_regular(path, folder)
         array = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be read ({error}). {AGAIN}") from error
-    extra = path.stat().st_size - array.offset - prod(shape) * np.dtype(kind).itemsize
+    extra = size - array.offset - prod(shape) * np.dtype(kind).itemsize
     if (array.dtype.str, array.shape, extra) != (kind, shape, 0):
         raise ValueError(
             f"{path}: holds {array.dtype.str} {list(array.shape)}, {RECORD} says {kind} "

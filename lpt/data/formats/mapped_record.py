@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
 from lpt.config import DatasetConfig
 from lpt.data.dataset import TrajectoryDataset
 from lpt.data.provenance import Provenance
+from lpt.machine.origin import check_origin
+from lpt.machine.schema import Actions, Finite, Positive, Size, checked
+from lpt.machine.untrusted import LARGEST_RECORD, Refused, parse_object, parsing, read_bounded
+
+Steps = Annotated[int, Field(ge=1, le=1 << 40)]
+"""Of a data set."""
 
 RECORD = "data.json"
 """File that makes a folder a converted one."""
@@ -25,13 +33,15 @@ AGAIN = "Convert the source again: lpt-data convert SOURCE FOLDER --overwrite"
 class Sizes:
     """Sizes of the arrays."""
 
-    steps: int
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    steps: Steps
     """S."""
-    trajectories: int
+    trajectories: Steps
     """n."""
-    observation_dim: int
+    observation_dim: Size
     """Entries of an observation."""
-    act_dim: int | None
+    act_dim: Size | None
     """Entries of an action, None if actions are discrete."""
 
     def layout(self) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -45,6 +55,22 @@ class Sizes:
             "returns": ("<f4", (self.trajectories,)),
             "terminated": ("|b1", (self.trajectories,)),
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entries:
+    """What `data.json` holds, by its names there."""
+
+    provenance: Provenance
+    config: DatasetConfig
+    num_actions: Actions | None
+    sizes: Sizes
+    observation_mean: list[Finite]
+    observation_std: list[Positive]
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch("[0-9a-f]{64}", self.provenance.fingerprint):
+            raise ValueError("its fingerprint is none")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,33 +133,32 @@ class Record:
             raise FileNotFoundError(
                 f"{folder}: no such folder. Make it with: lpt-data convert SOURCE {folder}"
             )
-        try:
-            entries = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            return cls._parse(_upgraded(entries))
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            kind = type(error).__name__
-            raise ValueError(f"{folder}: {RECORD} is damaged ({kind}: {error}). {AGAIN}") from error
+        path = folder / RECORD
+        with parsing(f"{folder}: {RECORD} is damaged", AGAIN):
+            entries = parse_object(read_bounded(path, LARGEST_RECORD, folder).decode("utf-8"))
+            try:
+                return cls._parse(_upgraded(entries), folder)
+            except Refused as error:  # named by its part, completed by what to do
+                raise ValueError(error) from error
 
     @classmethod
-    def _parse(cls, entries: dict[str, Any]) -> Record:
+    def _parse(cls, entries: dict[str, Any], folder: Path) -> Record:
+        mend = "The file was edited"
+        stored = checked(_Entries, entries, RECORD, mend)
+        check_origin(entries["provenance"], f"{RECORD}, provenance", mend)
         keys = ("observation_mean", "observation_std")
-        mean, std = (np.array(entries[key], np.float32) for key in keys)
-        options = entries["config"]
-        rest = tuple(options.get("rest", ()))  # JSON has no tuples, early folders no such option
-        record = cls(
-            provenance=Provenance.from_dict(entries["provenance"]),
-            config=DatasetConfig(**{**options, "rest": rest}),
-            num_actions=entries["num_actions"],
-            sizes=Sizes(**entries["sizes"]),
+        mean, std = (np.array(getattr(stored, key), np.float32) for key in keys)
+        if {mean.shape, std.shape} != {(stored.sizes.observation_dim,)}:
+            raise ValueError("its parts do not fit together")
+        if (stored.sizes.act_dim is None) != (stored.num_actions is not None):
+            raise ValueError("its number of actions does not fit act_dim")
+        return cls(
+            provenance=stored.provenance,
+            config=stored.config,
+            num_actions=stored.num_actions,
+            sizes=stored.sizes,
             moments=(mean, std),
         )
-        fitting = {mean.shape, std.shape} == {(record.sizes.observation_dim,)}
-        if not fitting or len(record.provenance.fingerprint) != 64:
-            raise ValueError("its parts do not fit together")
-        if (record.sizes.act_dim is None) != isinstance(record.num_actions, int):
-            raise ValueError("its number of actions does not fit act_dim")
-        record.sizes.layout()  # with sizes that are no numbers there is none
-        return record
 
 
 def _upgraded(entries: dict[str, Any]) -> dict[str, Any]:

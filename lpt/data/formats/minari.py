@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import minari
 import numpy as np
 from minari.dataset.minari_dataset import DATASET_ID_RE
 from minari.storage import get_dataset_path
@@ -17,8 +16,10 @@ from lpt.config import DatasetConfig
 from lpt.data.action_bounds import DETAIL, ActionBounds
 from lpt.data.blocks import Allocate, release
 from lpt.data.dataset import TrajectoryDataset
+from lpt.data.formats.minari_files import MinariFiles
+from lpt.data.limits import check_expansion, check_memory
 from lpt.data.provenance import Provenance
-from lpt.machine.disk import DiskError
+from lpt.machine.untrusted import parse_object, parsing
 
 
 def is_minari_id(name: str) -> bool:
@@ -55,25 +56,22 @@ def read_minari(
         FileNotFoundError: the data set is not on this machine.
         ValueError: a space that cannot be flattened, or malformed data.
     """
-    try:
-        source = minari.load_dataset(dataset_id)
-    except FileNotFoundError as error:
+    folder = Path(get_dataset_path(dataset_id)) / "data"
+    if not folder.exists():
         raise FileNotFoundError(
             f"Minari data set {dataset_id!r} is not in {get_dataset_path()}: run "
             f"'minari download {dataset_id}', or set MINARI_DATASETS_PATH"
-        ) from error
-    space = source.action_space
-    known, details = _describe(source, dataset_id, origin)
-    bounds = None if discrete else ActionBounds.of_space(space)
-    try:
-        arrays, clipped = _episodes(source, f"Minari data set {dataset_id}", empty, bounds)
-    except DiskError:  # of what is read into: the files are not to blame
-        raise
-    except (OSError, KeyError) as error:
-        raise ValueError(
-            f"Minari data set {dataset_id}: the files in {details['path']} are damaged ({error}). "
-            f"Delete them and run 'minari download {dataset_id}'."
-        ) from error
+        )
+    where = f"Minari data set {dataset_id}"
+    damaged = f"{where}: the files in {folder.parent} are damaged"
+    mend = f"Delete them and run 'minari download {dataset_id}'."
+    source = MinariFiles.open(folder, damaged, mend)
+    with parsing(damaged, mend):
+        space = source.action_space
+        known, details = _describe(source, dataset_id, origin)
+        bounds = None if discrete else ActionBounds.of_space(space)
+        _check_sizes(source, where, in_memory=empty is np.empty)
+        arrays, clipped = _episodes(source, where, empty, bounds)
     if bounds is not None:
         details |= {DETAIL: bounds.to_details(), "clipped_actions": clipped}
     details |= known.details
@@ -105,7 +103,11 @@ def flatten_batch(space: gym.Space[Any], values: Any, where: str) -> np.ndarray:
         return flat
     if isinstance(space, gym.spaces.Discrete):
         numbers = np.asarray(values).reshape(-1) - space.start
-        return np.asarray(np.eye(int(space.n), dtype=np.float32)[numbers])
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < space.n:
+            raise ValueError(f"{where}: numbers from {numbers.min()} outside of {space}")
+        one_hot = np.zeros((len(numbers), int(space.n)), np.float32)
+        one_hot[np.arange(len(numbers)), numbers] = 1
+        return one_hot
     if isinstance(space, gym.spaces.Dict):
         parts = [flatten_batch(sub, values[key], where) for key, sub in space.spaces.items()]
         return np.concatenate(parts, axis=1)
@@ -119,16 +121,16 @@ def flatten_batch(space: gym.Space[Any], values: Any, where: str) -> np.ndarray:
 
 
 def _describe(
-    source: minari.MinariDataset, dataset_id: str, origin: Provenance | None
+    source: MinariFiles, dataset_id: str, origin: Provenance | None
 ) -> tuple[Provenance, dict[str, Any]]:
     """Return what the caller knows, completed by the stored specification; and the details of that.
 
     Data that were generated for another task are evaluated in their own environment: scored in the
     task asked for, they would be wrong.
     """
-    spec = _stored_spec(source)
+    spec = source.spec
     own = _env_id(spec)
-    description = source.storage.metadata.get("description")
+    description = source.metadata.description
     known = origin or Provenance("minari", dataset_id, own)
     if (task := _regenerated_task(description)) not in (None, known.id):
         known = Provenance("minari", task or "")
@@ -136,7 +138,7 @@ def _describe(
     return known, {
         "path": str(get_dataset_path(dataset_id)),
         "minari_id": dataset_id,
-        "minari_version": source.spec.minari_version,
+        "minari_version": source.metadata.minari_version,
         "env_kwargs": spec.get("kwargs", {}) if known.env_id == own else {},
         "horizon": spec.get("max_episode_steps"),
         "description": description,
@@ -144,10 +146,10 @@ def _describe(
 
 
 def _episodes(
-    source: minari.MinariDataset, where: str, empty: Allocate, bounds: ActionBounds | None
+    source: MinariFiles, where: str, empty: Allocate, bounds: ActionBounds | None
 ) -> tuple[dict[str, np.ndarray], int]:
     """Read all episodes into arrays allocated once, and count actions out of bounds."""
-    count, steps = len(source), int(source.total_steps)
+    count, steps = source.metadata.total_episodes, source.metadata.total_steps
     space, action_space = source.observation_space, source.action_space
     observations = empty((steps, gym.spaces.flatdim(space)), np.float32)
     rewards = empty((steps,), np.float32)
@@ -156,16 +158,16 @@ def _episodes(
     else:
         actions = empty((steps, gym.spaces.flatdim(action_space)), np.float32)
     offsets, terminated, clipped = np.zeros(count + 1, np.int64), np.zeros(count, bool), 0
-    for i, episode in enumerate(source.iterate_episodes()):
-        start, end = offsets[i], offsets[i] + len(episode.rewards)
+    for i, episode in enumerate(source.episodes()):
+        start, end = offsets[i], offsets[i] + len(episode["rewards"])
         offsets[i + 1] = end
-        observations[start:end] = flatten_batch(space, episode.observations, where)[:-1]
-        rewards[start:end] = episode.rewards
-        terminated[i] = episode.terminations[-1]
+        observations[start:end] = flatten_batch(space, episode["observations"], where)[:-1]
+        rewards[start:end] = episode["rewards"]
+        terminated[i] = episode["terminations"][-1]
         if isinstance(action_space, gym.spaces.Discrete):
-            actions[start:end] = np.asarray(episode.actions).reshape(-1) - action_space.start
+            actions[start:end] = np.asarray(episode["actions"]).reshape(-1) - action_space.start
         else:
-            actions[start:end] = flatten_batch(action_space, episode.actions, where)
+            actions[start:end] = flatten_batch(action_space, episode["actions"], where)
         if bounds is not None:
             clipped += bounds.outside(actions[start:end])
             actions[start:end] = bounds.to_unit(actions[start:end])
@@ -180,25 +182,29 @@ def _episodes(
     return arrays, clipped
 
 
-def _stored_spec(source: minari.MinariDataset) -> dict[str, Any]:
-    """Return the stored spec of the evaluation environment, else of the recorded one, else {}."""
-    metadata = source.storage.metadata
-    text = metadata.get("eval_env_spec") or metadata.get("env_spec")
-    return json.loads(text) if text else {}
+def _check_sizes(source: MinariFiles, where: str, in_memory: bool) -> None:
+    """Raise ValueError if the data set declares more than its file can hold, or memory."""
+    spaces = (source.observation_space, source.action_space)
+    entries = sum(gym.spaces.flatdim(space) for space in spaces)
+    metadata = source.metadata
+    declared = metadata.total_steps * 4 * (entries + 1) + metadata.total_episodes * 9
+    check_expansion(declared, source.stored_bytes, where)
+    if in_memory:
+        check_memory(declared, where)
 
 
-def _regenerated_task(description: Any) -> str | None:
+def _regenerated_task(description: str | None) -> str | None:
     """Return the task of data that this toolkit generated (`write_minari`), None for others."""
     try:
-        record = json.loads(description)
-        return record["id"] if record["source"] == "regenerated" else None
-    except (TypeError, KeyError, json.JSONDecodeError):
+        record = Provenance.from_dict(parse_object(description or ""))
+    except ValueError:
         return None
+    return record.id if record.source == "regenerated" else None
 
 
 def _env_id(spec: dict[str, Any]) -> str | None:
     """Return the id to make the environment by, with the package that registers it in front."""
-    if "id" not in spec:
+    if not isinstance(spec.get("id"), str):
         return None
     package = re.split(r"[.:]", str(spec.get("entry_point") or "gymnasium"))[0]
-    return spec["id"] if package == "gymnasium" else f"{package}:{spec['id']}"
+    return str(spec["id"]) if package == "gymnasium" else f"{package}:{spec['id']}"

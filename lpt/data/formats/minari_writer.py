@@ -21,6 +21,7 @@ from minari.dataset.minari_dataset import parse_dataset_id
 from minari.namespace import create_namespace, list_local_namespaces
 from minari.storage import get_dataset_path
 
+from lpt.config.trust import check_environment
 from lpt.data.action_bounds import ActionBounds
 from lpt.data.dataset import TrajectoryDataset
 from lpt.data.formats.minari import is_minari_id
@@ -158,6 +159,7 @@ def _spaces(dataset: TrajectoryDataset) -> tuple[gym.Space[Any], gym.Space[Any]]
 def _env_spec(provenance: Provenance) -> EnvSpec | None:
     if provenance.env_id is None:
         return None
+    check_environment(provenance.env_id, f"the data of {provenance.where}")
     module, _, name = provenance.env_id.rpartition(":")
     if module:
         importlib.import_module(module)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-import zlib
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,20 @@ import numpy as np
 
 from lpt.config import DatasetConfig
 from lpt.data.dataset import TrajectoryDataset
+from lpt.data.limits import check_expansion, check_memory
 from lpt.data.provenance import Provenance, file_provenance
 from lpt.data.validation import problem
 from lpt.machine.files import atomic_write
+from lpt.machine.untrusted import Refused, check_regular, parsing
+
+_KEYS = (
+    *("observations", "actions", "rewards", "terminals", "timeouts"),
+    *("offsets", "terminated", "num_actions", "provenance"),
+)
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def read_npz(
@@ -50,7 +61,7 @@ def read_npz(
     """
     where = str(path)
     arrays = _read_arrays(Path(path))
-    text = str(arrays["provenance"]) if "provenance" in arrays else None
+    text = _text(arrays, where)
     for key in ("observations", "actions", "rewards"):
         if key not in arrays:
             raise _missing(where, key, arrays)
@@ -58,7 +69,7 @@ def read_npz(
         "provenance": file_provenance(text, Path(path), "npz", origin),
         "config": config,
         "discrete": discrete,
-        "num_actions": int(arrays["num_actions"]) if "num_actions" in arrays else None,
+        "num_actions": _number(arrays, where),
     }
     observations, actions, rewards = (arrays[k] for k in ("observations", "actions", "rewards"))
     if "offsets" in arrays:
@@ -94,22 +105,72 @@ def write_npz(
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
+    """Return the arrays of `_KEYS` that a file has; nothing else in it is looked at."""
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file. Give the path of an NPZ file.")
-    try:
-        # Opened here, because numpy leaves the file open when it is damaged.
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, AttributeError) as error:
-        raise ValueError(
-            f"{path}: the file is damaged or not an NPZ file ({error}). Copy or write it again "
-            "(numpy.savez)."
-        ) from error
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: an array cannot be read ({error}). Store plain numeric arrays: pickled "
-            "objects are refused."
-        ) from error
+    size = check_regular(path)
+    damaged = f"{path}: the file is damaged or not an NPZ file"
+    with (
+        parsing(damaged, "Copy or write it again (numpy.savez)."),
+        path.open("rb") as raw,
+        zipfile.ZipFile(raw) as file,
+    ):
+        members = {
+            info.filename.removesuffix(".npy"): info
+            for info in file.infolist()
+            if info.filename.removesuffix(".npy") in _KEYS
+        }
+        declared = sum(_declared(info, path) for info in members.values())
+        check_expansion(declared, size, str(path))
+        check_memory(declared, str(path))
+        return {key: _read(file, info, path) for key, info in members.items()}
+
+
+def _declared(info: zipfile.ZipInfo, path: Path) -> int:
+    """Return the bytes that a member expands to; the zip reader gives no more."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
+        raise Refused(
+            f"{path}: {info.filename} is encrypted, or compressed in another way than numpy's. "
+            "Write it again (numpy.savez or numpy.savez_compressed)."
+        )
+    return info.file_size
+
+
+def _read(file: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:
+    """Return a member's array, whose header may not promise more than the member holds."""
+    with file.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        shape, _, dtype = _HEADERS[version](stream)
+        if dtype.hasobject:
+            raise Refused(
+                f"{path}: an array cannot be read ({info.filename} holds objects). Store plain "
+                "numeric arrays: pickled objects are refused."
+            )
+        if prod(shape) * dtype.itemsize > info.file_size:
+            raise ValueError(f"{info.filename} is shorter than its header says")
+    with file.open(info) as stream:
+        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+
+
+def _text(arrays: dict[str, np.ndarray], where: str) -> str | None:
+    """Return the stored provenance, None if there is none."""
+    value = arrays.get("provenance")
+    if value is None:
+        return None
+    if value.shape != () or value.dtype.kind != "U":
+        raise problem(where, "provenance", f"is {value.dtype} {list(value.shape)}", "Delete it.")
+    return str(value)
+
+
+def _number(arrays: dict[str, np.ndarray], where: str) -> int | None:
+    """Return the stored number of actions, None if there is none."""
+    value = arrays.get("num_actions")
+    if value is None:
+        return None
+    if value.shape != () or value.dtype.kind not in "iu":
+        what = f"is {value.dtype} {list(value.shape)}, expected a whole number"
+        raise problem(where, "num_actions", what, "Store the number of discrete actions.")
+    return int(value)
 
 
 def _missing(where: str, key: str, arrays: dict[str, np.ndarray]) -> ValueError:

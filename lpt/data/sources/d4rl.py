@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from lpt.data.sources.d4rl_server import d4rl_url
-from lpt.data.sources.download import OFFLINE, TIMEOUT, fetch, offline
+from lpt.data.sources.download import DEADLINE, OFFLINE, TIMEOUT, fetch, offline
 from lpt.data.sources.source import Found, Missing, Request
 from lpt.data.sources.transfer import DownloadError
 
 SHORT_TIMEOUT = 5.0
 """Seconds that `auto` waits for D4RL's server where the data can be regenerated instead."""
+
+SHORT_DEADLINE = 900.0
+"""Seconds that `auto` gives such a download altogether."""
 
 
 class D4RLCache:
@@ -45,7 +48,8 @@ class D4RLServer:
         if short and offline():
             return Missing(f"{OFFLINE} is set")
         try:
-            fetch(url, path, timeout=SHORT_TIMEOUT if short else TIMEOUT, say=request.say)
+            timeout, deadline = (SHORT_TIMEOUT, SHORT_DEADLINE) if short else (TIMEOUT, DEADLINE)
+            fetch(url, path, timeout=timeout, deadline=deadline, say=request.say)
         except OSError as error:
             reason = error.reason if isinstance(error, DownloadError) else f"{url}: {error}"
             if short:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib import parse
 
+from lpt.data.sources.answer import Deadline
 from lpt.data.sources.transfer import BusyError, DownloadError, Transfer
 from lpt.machine.disk import flush, flush_entry
 from lpt.machine.files import check_absent, write_json
@@ -30,6 +31,10 @@ except ImportError:  # Windows: two processes that fetch one file at once are no
 
 TIMEOUT = 10.0
 """Seconds to wait for a connection, and for the next bytes."""
+DEADLINE = 3600.0
+"""Seconds that a whole download may take; what has arrived by then is kept."""
+MOST = 16 << 30
+"""Bytes of the largest file that is taken; D4RL's largest have some hundred million."""
 OFFLINE = "LPT_OFFLINE"
 """Environment variable that forbids downloads: anything but empty and 0."""
 
@@ -62,6 +67,7 @@ def fetch(
     path: str | os.PathLike[str],
     *,
     timeout: float = TIMEOUT,
+    deadline: float = DEADLINE,
     say: Callable[[str], None] | None = None,
 ) -> None:
     """Download a file, or wait for another process that does.
@@ -70,6 +76,7 @@ def fetch(
         url: see `download`.
         path: see `download`; a file that is there is left alone.
         timeout: see `download`.
+        deadline: see `download`.
         say: receives a line if there is something to wait for.
 
     Raises:
@@ -77,7 +84,7 @@ def fetch(
     """
     while True:
         try:
-            download(url, path, timeout=timeout)
+            download(url, path, timeout=timeout, deadline=deadline)
             return
         except BusyError as busy:
             if say is not None:
@@ -98,6 +105,8 @@ def download(
     attempts: int = 5,
     pause: float = 1.0,
     progress: bool = True,
+    deadline: float = DEADLINE,
+    most: int = MOST,
 ) -> Download:
     """Fetch an HDF5 file, and resume where an earlier call, or this one, broke off.
 
@@ -113,6 +122,8 @@ def download(
         attempts: how often at most the transfer is begun or resumed.
         pause: seconds between attempts.
         progress: show a bar on stderr.
+        deadline: seconds that all of it may take.
+        most: bytes of the largest file to take, whatever the server states or sends.
 
     Raises:
         DownloadError: the file could not be had, or what arrived is no complete HDF5 file; or
@@ -126,9 +137,9 @@ def download(
         raise DownloadError(f"{url}: not asked for, since {OFFLINE} is set")
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _state(target) as state:
+    with _state(target) as state, Deadline(deadline) as limit:
         check_absent(target, overwrite=False)
-        transfer = Transfer(url, target, state, timeout, progress)
+        transfer = Transfer(url, target, state, timeout, progress, most, limit)
         transfer.run(attempts, pause)
         transfer.check()
         result = Download(

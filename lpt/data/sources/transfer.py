@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import re
+import shutil
 import sys
 import time
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from urllib import error, request
 import h5py
 from tqdm import tqdm
 
+from lpt.data.sources.answer import Deadline, opener, stated_part, stated_size
 from lpt.data.sources.d4rl_server import MIRROR
 from lpt.version import __version__
 
@@ -52,6 +54,8 @@ class Transfer:
     state: Path
     timeout: float
     progress: bool
+    most: int
+    deadline: Deadline
     record: dict[str, Any] = field(default_factory=dict)  # of `state`
 
     def __post_init__(self) -> None:
@@ -77,6 +81,8 @@ class Transfer:
             try:
                 return self._fetch()
             except _Interrupted as stop:
+                if self.deadline.passed:
+                    raise self._late() from stop.__cause__
                 arrived = self.part.stat().st_size if self.part.is_file() else 0
                 if attempt == attempts or arrived <= most:
                     kept = f" {self.have} bytes are kept: the next call resumes." * bool(self.have)
@@ -111,12 +117,12 @@ class Transfer:
         except (HTTPException, ConnectionError) as problem:
             if isinstance(problem, DownloadError):
                 raise
-            raise _Interrupted(f"the connection broke off ({problem!r})") from problem
+            raise _Interrupted(f"the connection broke off ({_short(problem)})") from problem
 
     def _open(self, query: request.Request) -> HTTPResponse:
         """Send the request; errors of the server or on the way to it become messages."""
         try:
-            response: HTTPResponse = _opener().open(query, timeout=self.timeout)
+            response: HTTPResponse = opener(self.deadline).open(query, timeout=self.timeout)
             return response
         except error.HTTPError as problem:
             problem.close()
@@ -127,31 +133,47 @@ class Transfer:
             raise self._failure(_status(problem)) from problem
         except error.URLError as problem:
             reason = problem.reason
+            if self.deadline.passed:
+                raise self._late() from problem
             if isinstance(reason, TimeoutError):
                 reason = f"no answer within {self.timeout:g} seconds"
             raise self._failure(f"the server cannot be reached ({reason}).") from problem
+        except (HTTPException, ValueError) as problem:  # ValueError: of an address to go on to
+            if self.deadline.passed:
+                raise self._late() from problem
+            raise self._failure(f"its answer is malformed ({_short(problem)}).") from problem
 
     def _accept(self, response: HTTPResponse, have: int) -> int:
         """Read the head of the answer, and return where in the file its body begins."""
-        start, size = 0, response.headers.get("Content-Length")
-        if response.status == 206:
-            range_ = response.headers.get("Content-Range", "")
-            match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", range_)
-            if match is None or int(match[1]) != have:
-                self._discard()
-                raise self._failure(f"it answered with another part of the file ({range_!r}).")
-            start, size = have, match[2]
-        else:  # before the state is written: it must never vouch for the bytes of another file
+        partial = response.status == 206
+        try:
+            headers = response.headers
+            size = stated_part(headers, have) if partial else stated_size(headers)
+        except ValueError as problem:
+            self._discard()
+            raise self._failure(f"{problem}.") from problem
+        if size is not None:
+            self._check_room(size, have if partial else 0)
+        if not partial:  # before the state is written: it must never vouch for another file's bytes
             self.part.unlink(missing_ok=True)
         etag = response.headers.get("ETag", "")
         strong = etag if etag.startswith('"') else None  # a weak one does not vouch for bytes
         self.record = {
             "url": self.url,
             "validator": strong or response.headers.get("Last-Modified"),
-            "size": int(size) if size is not None and size.isdigit() else None,
+            "size": size,
         }
         self.state.write_text(json.dumps(self.record), encoding="utf-8")
-        return start
+        return have if partial else 0
+
+    def _check_room(self, size: int, have: int) -> None:
+        """Raise DownloadError for a file beyond the cap, OSError for one beyond the disk."""
+        if size > self.most:
+            raise self._failure(f"it states {size} bytes, more than the {self.most} to take.")
+        free = shutil.disk_usage(self.target.parent).free
+        if size - have > free:
+            why = f"no room: {size - have} bytes are needed, {free} are free"
+            raise OSError(errno.ENOSPC, why, str(self.target.parent))
 
     def _store(self, response: HTTPResponse, start: int) -> None:
         size = self.record["size"]
@@ -166,14 +188,20 @@ class Transfer:
                 **options,
             ) as bar,
         ):
-            head = b""
+            head, most = b"", self.most if size is None else size
             while block := response.read1(_CHUNK):
                 if not start and len(head) < len(_MAGIC):
                     head = (head + block)[:_CHUNK]
                     self._check_head(head, response)
-                file.write(block)
+                if file.write(block) < len(block):  # a raw file writes what there is room for
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.part))
+                if file.tell() > most:
+                    self._discard()
+                    raise self._failure(f"it sent more than {most} bytes.")
                 bar.update(len(block))
         arrived = self.part.stat().st_size
+        if self.deadline.passed:
+            raise _Interrupted("the time was up")
         if size is not None and arrived != size:
             raise _Interrupted(f"the connection broke off after {arrived} of {size} bytes")
 
@@ -190,6 +218,10 @@ class Transfer:
         self.state.write_text("", encoding="utf-8")
         self.part.unlink(missing_ok=True)
 
+    def _late(self) -> DownloadError:
+        kept = f" {self.have} bytes are kept: the next call resumes." * bool(self.have)
+        return self._failure(f"it took longer than {self.deadline.seconds:g} seconds.{kept}")
+
     def _failure(self, what: str) -> DownloadError:
         return DownloadError(
             f"{self.url}: {what} Put the file at {self.target}, set {MIRROR} to a mirror (now "
@@ -197,22 +229,6 @@ class Transfer:
             "has a generator.",
             reason=f"{self.url}: {what}",
         )
-
-
-def _opener() -> request.OpenerDirector:
-    """Return an opener of http and https only: urllib's own also follows ftp and file."""
-    opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler,
-        request.HTTPHandler,
-        request.HTTPSHandler,
-        request.HTTPRedirectHandler,
-        request.HTTPDefaultErrorHandler,
-        request.HTTPErrorProcessor,
-        request.UnknownHandler,
-    ):
-        opener.add_handler(handler())
-    return opener
 
 
 def _status(problem: error.HTTPError) -> str:
@@ -223,4 +239,10 @@ def _status(problem: error.HTTPError) -> str:
         407: "the proxy wants a login",
     }
     kind = kinds.get(problem.code, "the server is in trouble" if problem.code >= 500 else "refused")
-    return f"{kind} (HTTP {problem.code} {problem.reason})."
+    return f"{kind} (HTTP {problem.code} {_short(problem.reason)})."
+
+
+def _short(problem: object) -> str:
+    """Return what a server or a parser said, in one printable line."""
+    text = " ".join((str(problem) or type(problem).__name__).split())[:200]
+    return "".join(c if c.isprintable() else "?" for c in text)
