@@ -2,7 +2,7 @@
 
 Stateful, for a loop of one's own::
 
-    policy = LPTPolicy.load("runs/maze2d-umaze/amortized-seed0")
+    policy = LPTPolicy.load("runs/maze2d-umaze/langevin-seed0")
     policy.reset()                       # a new episode with a plan of its own
     action = policy.act(observation)     # once a step
 
