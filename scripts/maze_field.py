@@ -2,9 +2,9 @@
 
 python scripts/maze_field.py RUN [RUN ...] --out docs/images/maze_field.png
 
-One panel for each run. Arrows are the policy's actions at velocity zero, under the first of its plans
-for the target that the run was made for; the circle is where reward falls due. Where they point
-inwards the goal is returned to.
+One panel for each run. Arrows are the policy's actions at velocity zero, under the first of its
+plans for the target that the run was made for; the circle is where reward falls due. Where they
+point inwards the goal is returned to.
 """
 
 from __future__ import annotations
