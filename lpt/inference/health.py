@@ -15,8 +15,9 @@ Mean = Callable[[Tensor], Tensor]
 """Mean over rows `[B]`, those of other processes included."""
 BLOCKS, STEPS = 4, 4
 """A longer chain: so many blocks of so many corrected steps, the step size adapted between them."""
-HOT = 0.1
-"""Nats a coordinate above the longer chain's energy from which chains are called overheated."""
+HOT = 0.25
+"""Nats a coordinate above a longer chain's energy from which chains are called overheated: those of
+draws from a Gaussian that are 1.22 times too wide."""
 UNSTABLE = 0.05
 """Share of unstable states from which uncorrected chains are called so."""
 UNVISITED = 0.2

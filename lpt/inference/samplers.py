@@ -29,7 +29,7 @@ class Chain:
     z0: Tensor
     """`[B, N, D]` final states (detached)."""
     energies: Tensor
-    """`[steps, B]` energy before each step, in nats."""
+    """`[steps, B]` energy before each step, in nats; of corrected steps also after the last."""
     gradient_norm: float
     """Mean norm of the last energy gradient: compare with the noise of a step."""
     acceptance: float = 1.0
@@ -178,6 +178,7 @@ def metropolis_langevin(
         value = torch.where(accept, new_value, value)
         accepted += probability
     acceptance = float(accepted.mean()) / max(steps, 1)
+    trace.append(value)
     return Chain(z0, _stack(trace, z0), _norm(gradient), acceptance, step_size)
 
 
