@@ -45,6 +45,15 @@ KINDS = {
     "aggregated": AGGREGATED,
     "whole, normal prior": "--sampler.segments 0 --model.prior-width 0".split(),
     "history dropped": ["--training.history-dropout", "0.5", *HISTORY],
+    "own evidence, reflected ends": """
+        --engine langevin --dataset.held-steps 6 --dataset.reflected-steps 3
+        --sampler.stratified --sampler.draw uniform --sampler.label-tilt 2
+        --sampler.counted-steps 20 --sampler.segment-steps 1 --model.inputs states --model.context 1
+        --model.frequencies 2 --model.frequency-dims 0 1 --posterior.trajectories 4
+        --posterior.segments 6 --posterior.warmup 2 --model.remembered-plans 32
+        --planning.method aggregated --planning.draws 2 --training.observation-noise 0
+        --training.observation-noise-raw 0.1 0.1 0.2 0.2
+    """.split(),
     "bfloat16": ["--training.precision", "bfloat16"],
     "bc": ["--algorithm", "bc"],
     "bc-10": ["--algorithm", "bc-10"],
