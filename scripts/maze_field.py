@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -30,7 +31,7 @@ def field(policy: LPTPolicy, points: np.ndarray) -> np.ndarray:
     at_rest = np.concatenate([points, np.zeros_like(points)], axis=1).astype(np.float32)
     state = policy.begin(plan.z.expand(len(points), -1, -1))
     actions, _ = policy.predict(at_rest, state)
-    return actions
+    return np.asarray(actions)
 
 
 def draw(runs: list[Path], extent: float = 1.2, side: int = 25) -> Figure:
@@ -39,7 +40,8 @@ def draw(runs: list[Path], extent: float = 1.2, side: int = 25) -> Figure:
     for axes, run in zip(np.atleast_1d(figure.subplots(1, len(runs))), runs, strict=True):
         policy = LPTPolicy.load(run)
         environment = policy.environment()
-        goal = np.asarray(environment.unwrapped.goal, float)
+        maze: Any = environment.unwrapped
+        goal = np.array(maze.goal)
         environment.close()
         offsets = np.linspace(-extent, extent, side)
         points = np.stack(np.meshgrid(*(center + offsets for center in goal)), -1).reshape(-1, 2)

@@ -178,7 +178,7 @@ def test_task_is_env():
 
 def test_a_repeated_env_takes_the_preset_of_the_last():
     config = parse_config(["--env", "maze2d-umaze", "--env=maze2d-large"])
-    assert (config.task, config.evaluation.target) == ("maze2d-large", 750.0)
+    assert (config.task, config.evaluation.target) == ("maze2d-large", 640.0)
 
 
 def test_a_task_of_ones_own_needs_its_data():
@@ -266,6 +266,9 @@ def test_a_task_of_ones_own_begins_with_plain_settings_where_its_data_are_given(
 
 def test_reflected_steps_need_a_context_of_one():
     held = DatasetConfig(returns="held", held_steps=4, reflected_steps=2)
-    with pytest.raises(ValueError, match=r"without history, but model\.context is 4: set it to 1"):
+    with pytest.raises(ValueError, match=r"without history, but model\.context is 4 and"):
         Config(task="toy", dataset=held, model=ModelConfig(context=4))
-    assert Config(task="toy", dataset=held, model=ModelConfig(context=1)).dataset == held
+    with pytest.raises(ValueError, match="states-and-actions: set them to 1 and"):
+        Config(task="toy", dataset=held, model=ModelConfig(context=1))
+    fitting = ModelConfig(context=1, inputs="states")
+    assert Config(task="toy", dataset=held, model=fitting).dataset == held

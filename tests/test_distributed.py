@@ -33,6 +33,10 @@ KINDS = {
         "--engine langevin --posterior.trajectories 5 --posterior.segments 3 --posterior.warmup 2 "
         "--sampler.stratified"
     ).split(),
+    "one chain": (
+        "--engine langevin --posterior.trajectories 1 --posterior.segments 3 "
+        "--posterior.warmup 2 --training.log-every 1"
+    ).split(),
     "two trajectories": ["--engine", "langevin-paper", "--sampler.batch-trajectories", "2"],
 }
 SAVING = ["--training.checkpoint-minutes", "0.002", "--evaluation.episodes", "1"]

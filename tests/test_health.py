@@ -24,13 +24,46 @@ def draws(scale: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(1.0, 0.0), (2.0, 1.5), (0.5, -0.375)])
-@pytest.mark.parametrize("size", [0.5, 8.0])
+@pytest.mark.parametrize("size", [0.5, 8.0, 1e3])
 def test_excess_is_what_longer_chains_lose(scale, expected, size):
     """Draws `scale` times too wide have `(scale^2 - 1) / 2` nats a coordinate too much."""
     noise = torch.Generator().manual_seed(1)
     std = PRECISION.rsqrt()
-    found = energy_excess(energy, draws(scale), std, size, noise, rows_mean)
+    found = energy_excess(energy, energy, draws(scale), std, size, noise, rows_mean)
     assert found == pytest.approx(expected, rel=0.25, abs=0.05)
+
+
+def test_draws_of_the_posterior_are_not_called_hot_for_the_noise_of_their_segments():
+    """A longer chain fits the noise of the segments it sees; others of the same steps tell."""
+    generator = torch.Generator().manual_seed(3)
+    z0, std = draws(1.0), PRECISION.rsqrt()
+    shifts = [torch.randn(z0.shape, generator=generator) * std for _ in range(2)]
+    seen, fresh = (lambda z, shift=shift: energy(z - shift) for shift in shifts)
+    assert energy_excess(seen, seen, z0, std, 0.5, generator, rows_mean) > 0.3
+    assert energy_excess(seen, fresh, z0, std, 0.5, generator, rows_mean) < 0.1
+
+
+def test_no_verdict_where_every_step_is_refused():
+    cliff = torch.tensor(0)
+
+    def refuses(z0):
+        nonlocal cliff
+        cliff = cliff + 1  # every call is higher than the one before, by a thousand nats
+        return energy(z0) + 1000.0 * cliff
+
+    noise = torch.Generator().manual_seed(1)
+    found = energy_excess(refuses, energy, draws(1.0), torch.ones(1, 4), 1.0, noise, rows_mean)
+    assert found != found
+    assert complaints({"chain/energy_excess": found}, finished=True) == {}
+
+
+def test_a_process_without_rows_examines_nothing():
+    none, noise = torch.zeros(0, 1, 4), torch.Generator().manual_seed(1)
+
+    def others(rows):
+        return torch.tensor(0.5)
+
+    assert energy_excess(energy, energy, none, torch.ones(1, 4), 1.0, noise, others) == 0.125
 
 
 def test_largest_curvature_is_that_of_the_stiffest_direction_in_the_metric():
@@ -42,10 +75,10 @@ def test_largest_curvature_is_that_of_the_stiffest_direction_in_the_metric():
 
 
 def test_healthy_chains_say_nothing_and_sick_ones_what_mends_them():
-    healthy = {"chain/energy_excess": 0.05, "chain/unstable": 0.3, "chain/acceptance": 0.6}
+    healthy = {"chain/energy_excess": 0.05, "chain/unstable": 0.01}
     assert complaints({**healthy, "chain/unvisited": 0.9}, finished=False) == {}
     assert complaints({}, finished=True) == {}
-    sick = {"chain/energy_excess": 0.4, "chain/unstable": 0.3, "chain/acceptance": 1.0}
+    sick = {"chain/energy_excess": 0.4, "chain/unstable": 0.3}
     said = complaints({**sick, "chain/unvisited": 0.9}, finished=True)
     assert said.keys() == {"hot", "unstable", "unvisited"}
     assert "0.40 nats a coordinate" in said["hot"] and "posterior.step_size" in said["unstable"]

@@ -66,7 +66,7 @@ def test_a_kept_plan_gets_no_gradient_and_the_moved_batch_teaches_the_proposal_o
     ("engine", "steps", "message"),
     [
         ("variational", 2, "engine variational keeps none"),
-        ("amortized", 0, "needs posterior.steps of 1 or more"),
+        ("amortized", 0, "needs steps, and engine amortized takes none"),
     ],
 )
 def test_engines_that_keep_nothing_are_refused(make_config, dataset, engine, steps, message):

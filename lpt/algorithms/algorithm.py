@@ -56,10 +56,14 @@ class Inference(Protocol):
         self,
         posterior: PosteriorSample,
         likelihood: LogLikelihood,
+        fresh: LogLikelihood,
         prior_weight: float,
         noise: Noise,
     ) -> dict[str, float]:
-        """Return scalars of how well a batch's prompts were inferred, for the log."""
+        """Return scalars of how well prompts were inferred by `likelihood`, for the log.
+
+        `fresh` is the likelihood of other segments of the same trajectories.
+        """
 
     def parameters(self) -> list[nn.Parameter]:
         """Return what learns besides the model."""

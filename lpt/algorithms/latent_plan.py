@@ -101,18 +101,21 @@ class PlanInference:
         self,
         posterior: PosteriorSample,
         likelihood: LogLikelihood,
+        fresh: LogLikelihood,
         prior_weight: float,
         noise: Noise,
     ) -> dict[str, float]:
         """Measure how far the plans are from where longer chains go, and how stiff it is there."""
-        energy, z0 = self._energy(likelihood, prior_weight), posterior.z0.detach()
+        energy, other = (self._energy(given, prior_weight) for given in (likelihood, fresh))
+        z0 = posterior.z0.detach()
         std = torch.ones_like(z0) if posterior.scale is None else posterior.scale
-        size = posterior.diagnostics.get("chain/step_size", FIRST_SIZE) or FIRST_SIZE
-        unstable = 0.5 * size**2 * largest_curvature(energy, z0, std, noise) > 2
-        return {
-            "chain/energy_excess": energy_excess(energy, z0, std, size, noise, self.ranks.mean),
-            "chain/unstable": float(self.ranks.mean(unstable.float())),
-        }
+        size, mean = posterior.diagnostics.get("chain/step_size", FIRST_SIZE), self.ranks.mean
+        excess = energy_excess(energy, other, z0, std, size or FIRST_SIZE, noise, mean)
+        found = {"chain/energy_excess": excess}
+        if self.engine.plain_steps:
+            unstable = 0.5 * size**2 * largest_curvature(energy, z0, std, noise) > 2
+            found["chain/unstable"] = float(mean(unstable.float()))
+        return found
 
     def _energy(self, likelihood: LogLikelihood, prior_weight: float) -> Energy:
         def energy(z0: Tensor) -> Tensor:
@@ -156,14 +159,17 @@ def build_engine(context: LearningContext) -> PosteriorEngine:
     if config.engine == "variational":
         if own_batch:
             raise ValueError(
-                "posterior.trajectories needs plans that are kept: engine variational keeps none"
+                "posterior.trajectories needs plans that are kept, and engine variational keeps "
+                "none: one batch for plans and parameters is --posterior.trajectories 0 (then "
+                "sampler.segments is the evidence too)"
             )
         return Variational(config.posterior, plan_shape)
     settings = LangevinSettings.of(LANGEVIN[config.engine], config.posterior)
     if own_batch and not settings.steps:
         raise ValueError(
-            "posterior.trajectories needs posterior.steps of 1 or more: without a step the "
-            "proposal learns from the sampler's batch itself"
+            f"posterior.trajectories needs steps, and engine {config.engine} takes none: one batch "
+            "for plans and parameters is --posterior.trajectories 0 (then sampler.segments is the "
+            "evidence too), or give --posterior.steps 1"
         )
     return LangevinEngine(
         settings,

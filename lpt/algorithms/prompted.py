@@ -109,6 +109,7 @@ class Prompts:
         self,
         posterior: PosteriorSample,
         likelihood: LogLikelihood,
+        fresh: LogLikelihood,
         prior_weight: float,
         noise: Noise,
     ) -> dict[str, float]:

@@ -81,10 +81,12 @@ class Config:
                 f"--label {self.label[:200]!r} becomes part of a folder's name: use letters, "
                 "digits, '-', '_' and '.'"
             )
-        if self.dataset.reflected_steps and self.model.context > 1:
+        model = self.model
+        if self.dataset.reflected_steps and (model.context > 1 or model.inputs != "states"):
             raise ValueError(
                 f"dataset.reflected_steps={self.dataset.reflected_steps} makes steps without "
-                f"history, but model.context is {self.model.context}: set it to 1"
+                f"history, but model.context is {model.context} and model.inputs {model.inputs}: "
+                "set them to 1 and states, or reflected_steps to 0"
             )
         remembers = self.algorithm != "lpt" or self.model.remembered_plans > 0
         if self.planning.method == "aggregated" and not remembers:
@@ -97,6 +99,11 @@ class Config:
     def evaluation_seed(self) -> int:
         """Seed of the run's evaluations: training seeds are evaluated on resets of their own."""
         return self.evaluation.seed + OWN_RESETS * self.seed
+
+    @property
+    def periodic_evaluation_seed(self) -> int:
+        """Seed of evaluations while learning: other resets, within this training seed's own."""
+        return self.evaluation_seed + OWN_RESETS // 2
 
     @property
     def evidence_ends(self) -> bool:

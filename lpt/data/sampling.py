@@ -187,7 +187,8 @@ class TrajectorySampler:
         first = np.maximum(scored - (self.context - 1), skipped)
         weight = ((seen + c - 1) / (m * c)).astype(np.float32) * self._share(seen)
         end = np.minimum(start + c, seen) + skipped
-        return self._gather(index, first, scored, end, weight, self.context - 1 + c, begin)
+        shown = (skipped, begin)
+        return self._gather(index, first, scored, end, weight, self.context - 1 + c, shown)
 
     def whole(self, index: np.ndarray | torch.Tensor) -> Batch:
         """Return the trajectories `index` `[B]` that are of this shard whole.
@@ -198,8 +199,8 @@ class TrajectorySampler:
         longest = int(self._lengths[index].max())
         length = self._lengths[index[self._rows(index)]][:, None]
         zero = np.zeros_like(length)
-        share, none = self._share(length), np.zeros(length.shape)
-        return self._gather(index, zero, zero, length, share, longest, none)
+        shown = (zero, np.zeros(length.shape))
+        return self._gather(index, zero, zero, length, self._share(length), longest, shown)
 
     def return_quantiles(self, shares: Sequence[float]) -> tuple[float, ...]:
         """Return quantiles of the labels, raw units, as they are drawn.
@@ -261,9 +262,12 @@ class TrajectorySampler:
         end: np.ndarray,
         weight: np.ndarray,
         tokens: int,
-        begin: np.ndarray,
+        shown: tuple[np.ndarray, np.ndarray],
     ) -> Batch:
-        """Read steps first ... end-1 of each segment, `[B, M]` each, into `tokens` places."""
+        """Read steps first ... end-1 of each segment, `[B, M]` each, into `tokens` places.
+
+        `shown` is the first step of each trajectory that may be seen, `[B, 1]`, and its share.
+        """
         data, drawn, rows = self.dataset, index, self._rows(index)
         if self._large:  # the last batch's pages; this one's may serve others meanwhile
             release(data.observations, data.actions)
@@ -283,7 +287,7 @@ class TrajectorySampler:
         before = np.take(data.actions, np.clip(row - 1, 0, held.end), axis=0)
         if self._one_hot is not None:
             before = np.take(self._one_hot, before, axis=0)
-        before *= mask * ((step > 0) & (held.number <= 1))[..., None]
+        before *= mask * ((step > shown[0][..., None]) & (held.number <= 1))[..., None]
         arrays = (
             index,
             rows,
@@ -293,6 +297,6 @@ class TrajectorySampler:
             actions,
             weight[..., None] * (valid & (step >= scored[..., None])),
             self._returns[index],
-            begin[:, 0].astype(np.float32),
+            shown[1][:, 0].astype(np.float32),
         )
         return Batch(*(torch.from_numpy(array) for array in arrays))

@@ -79,6 +79,8 @@ class PosteriorEngine(Protocol):
 
     chains: Chains | None
     """One for each trajectory, kept across visits; None where none are kept."""
+    plain_steps: bool
+    """Whether it takes Langevin steps without correction, stable only if they are small."""
 
     def infer(self, evidence: Evidence, noise: Noise) -> PosteriorSample:
         """Infer plans for a batch; `noise` is on the model's device."""
@@ -188,6 +190,7 @@ class LangevinEngine:
         if needs_chains or settings.proposes != (proposal is not None):
             raise ValueError(f"{settings} does not go with these chains and this proposal")
         self.chains, self.proposal = chains, proposal
+        self.plain_steps = settings.steps > 0 and not settings.corrected
         self.step_size = settings.step_size
         self.preconditioner = Preconditioner(plan_shape, mean=self.ranks.mean)
 
@@ -305,6 +308,7 @@ class Variational:
     """A Gaussian for each trajectory, fitted anew by Adam from the prior at each visit."""
 
     chains: Chains | None = None
+    plain_steps = False
 
     def __init__(self, config: PosteriorConfig, plan_shape: tuple[int, int]) -> None:
         """Fit plans of `(N, D)`, by 8 steps of size 0.3 where nothing else is configured.

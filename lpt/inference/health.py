@@ -15,39 +15,62 @@ Mean = Callable[[Tensor], Tensor]
 """Mean over rows `[B]`, those of other processes included."""
 BLOCKS, STEPS = 4, 4
 """A longer chain: so many blocks of so many corrected steps, the step size adapted between them."""
+HALVINGS, SOME = 12, 0.2
+"""Most halvings of its step size until a step has some chance of being accepted."""
 HOT = 0.25
 """Nats a coordinate above a longer chain's energy from which chains are called overheated: those of
 draws from a Gaussian that are 1.22 times too wide."""
 UNSTABLE = 0.05
 """Share of unstable states from which uncorrected chains are called so."""
-UNVISITED = 0.2
+UNVISITED = 0.5
 """Share of chains never moved from which a finished run says so."""
 
 
 def energy_excess(
-    energy: Energy, z0: Tensor, std: Tensor, step_size: float, noise: Noise, mean: Mean
+    energy: Energy,
+    fresh: Energy,
+    z0: Tensor,
+    std: Tensor,
+    step_size: float,
+    noise: Noise,
+    mean: Mean,
 ) -> float:
     """Return how far the energy falls, nats a coordinate, where chains go on with correction.
 
-    About zero for chains that have arrived, whatever brought them there: uncorrected steps that are
-    too large hold them above, too few leave them on the way.
+    About zero for chains that have arrived: uncorrected steps that are too large hold them above,
+    too few leave them on the way. An energy of a few segments is partly their noise, which a longer
+    chain would fit; so it goes on by one draw of them and is measured by another.
 
     Args:
-        energy: the energy, nats.
+        energy: by which the chains go on, nats.
+        fresh: the same of independent segments, by which they are measured.
         z0: `[B, N, D]` the chains' states.
         std: `[B, N, D]` or `[N, D]` their metric.
         step_size: first step size, in units of the metric.
         noise: source of the noise.
         mean: see `Mean`.
+
+    Returns:
+        The excess; not a number where even tiny steps are refused.
     """
-    state, size, start = z0, step_size, energy_and_gradient(energy, z0)
-    for _ in range(BLOCKS):
-        chain = metropolis_langevin(energy, state, STEPS, size, noise, std)
+    state, size = z0, step_size
+
+    def go_on(steps: int) -> float:
+        nonlocal state
+        chain = metropolis_langevin(energy, state, steps, size, noise, std)
         state = chain.z0
-        accepted = float(mean(torch.full((len(z0),), chain.acceptance)))
-        size *= math.exp(accepted - 0.6)
-    end, _ = energy_and_gradient(energy, state)
-    return float(mean(start[0] - end)) / z0[0].numel()
+        return float(mean(torch.full((len(z0),), chain.acceptance)))
+
+    for _ in range(HALVINGS):
+        if go_on(1) > SOME:
+            break
+        size *= 0.5
+    else:
+        return math.nan
+    for _ in range(BLOCKS):
+        size *= math.exp(go_on(STEPS) - 0.6)
+    start, end = (energy_and_gradient(fresh, z)[0] for z in (z0, state))
+    return float(mean(start - end)) / math.prod(z0.shape[1:])
 
 
 def largest_curvature(
@@ -74,14 +97,12 @@ def complaints(scalars: dict[str, float], finished: bool) -> dict[str, str]:
     """Return a sentence for each kind of thing that is wrong with chains, by a log's scalars."""
     excess, never = scalars.get("chain/energy_excess", 0.0), scalars.get("chain/unvisited", 0.0)
     unstable = scalars.get("chain/unstable", 0.0)
-    corrected = scalars.get("chain/acceptance", 1.0) < 1.0
     found = {
         "hot": excess > HOT
         and f"chains are overheated or young: their energy lies {excess:.2f} nats a coordinate "
         "above that of longer ones; more posterior.steps, a smaller posterior.step_size or "
         "corrected steps (--engine langevin) mend that",
         "unstable": unstable > UNSTABLE
-        and not corrected
         and f"{unstable:.0%} of the chains stand where a step of this size is unstable: a smaller "
         "posterior.step_size or posterior.corrected mends that",
         "unvisited": finished

@@ -255,7 +255,7 @@ class Run:
             self.policy(),
             self.env_id,
             episodes=self.config.training.evaluate_episodes,
-            seed=self.config.evaluation_seed + 1_000_000,  # not any final evaluation's episodes
+            seed=self.config.periodic_evaluation_seed,
             deterministic=self.config.evaluation.deterministic,
             parallel=self.config.evaluation.parallel,
         )

@@ -108,6 +108,11 @@ class Trainer:
         """
         if not self.config.training.compile:
             return self.model.log_actions
+        if self.config.posterior.trajectories:
+            raise ValueError(
+                "training.compile needs batches of one size, and with posterior.trajectories the "
+                "first ones vary: leave it out, or set posterior.trajectories to 0"
+            )
         if self.ranks.count > 1:  # with chains its rows vary, each number compiled anew
             raise ValueError("training.compile is for one process: leave it out under torchrun")
         return compiled(self.model.log_actions, self.device)
@@ -131,6 +136,11 @@ class Trainer:
         posterior = self.config.posterior
         if self.inference.engine is None or not posterior.trajectories:
             return None
+        if self.config.evidence_ends and not posterior.segments:
+            raise ValueError(
+                "posterior.segments=0 shows chains whole trajectories, and proposal.view is end: "
+                "set posterior.segments, or proposal.view to whole"
+            )
         if posterior.trajectories > len(self.dataset):
             raise ValueError(
                 f"posterior.trajectories={posterior.trajectories}, but {self.dataset.provenance.id}"
@@ -244,8 +254,8 @@ class Trainer:
         self.model.eval()
         posterior = self._infer(batch, weight)
         z0 = posterior.z0.detach()
-        examined = self._examine(posterior, batch, weight)
         fresh = self.sampler.resegment(batch.drawn).to(self.device)
+        examined = self._examine(posterior, batch, fresh, weight)
         with torch.no_grad():
             others = self._of_all(z0, batch).roll(1, 0)[batch.rows]
             own, shuffled = (
@@ -263,12 +273,13 @@ class Trainer:
         return {f"plan/{name}": value for name, value in scalars.items()} | examined
 
     def _examine(
-        self, posterior: PosteriorSample, batch: Batch, prior_weight: float
+        self, posterior: PosteriorSample, batch: Batch, fresh: Batch, prior_weight: float
     ) -> dict[str, float]:
         """Return how well plans were inferred, by noise of its own: nothing learns from it."""
         noise = SharedNoise(torch.Generator(self.device).manual_seed(self.updates))
         noise.share(batch.rows, len(batch.drawn))
-        return self.inference.examine(posterior, self._joint(batch), prior_weight, noise)
+        seen, other = self._joint(batch), self._joint(fresh)
+        return self.inference.examine(posterior, seen, other, prior_weight, noise)
 
     def _joint(self, batch: Batch) -> LogLikelihood:
         """Return `log p(tau, y | z0)` of a batch as a function of `z0`."""
