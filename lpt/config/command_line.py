@@ -10,15 +10,15 @@ from pathlib import Path
 import tyro
 
 from lpt.config.groups import Device
-from lpt.config.presets import presets, starting_point
+from lpt.config.presets import preset_names, starting_point
 from lpt.config.settings import Config
 from lpt.config.tree import ENGINES_OF_0_1, read_config
 
 DESCRIPTION = """Train a Latent Plan Transformer and evaluate its last checkpoint.
 
---env NAME (or --task NAME) takes the task's preset; every field below can be overridden. Known
-tasks: {tasks}.
-Any other NAME is a task of your own: give its --source, and --env-id to evaluate in.
+--env NAME (or --task NAME) takes the task's preset; every field below can be overridden.
+Any NAME without a preset is a task of your own: give its --source, and --env-id to evaluate in.
+--preset NAME takes other settings to begin with than the task's: {presets}.
 --config FILE.yaml takes a stored configuration, such as a run's config.yaml, instead of a preset.
 With --resume RUN the run's own settings are used; nothing else needs to be given."""
 
@@ -61,10 +61,15 @@ def parse_config(arguments: Sequence[str]) -> Config:
     _is_given(arguments, "--config", "a YAML file, as in --config runs/mine/config.yaml")
     stored = _value(arguments, "--config")
     arguments = _without(arguments, "--config")
-    description = DESCRIPTION.format(tasks=", ".join(sorted(presets())))
-    task = _value(arguments, *_TASK)
+    description = DESCRIPTION.format(presets=", ".join(preset_names()))
+    task, preset = _value(arguments, *_TASK), _value(arguments, "--preset")
     if stored is not None:
         default = read_config(stored)
+        if preset is not None:
+            raise ValueError(
+                f"--preset {preset} beside --config {stored}: both say where settings begin, leave "
+                "out one of them"
+            )
         if task not in (None, default.task):
             raise ValueError(
                 f"--env {task} beside --config {stored}, whose settings are those of "
@@ -73,7 +78,7 @@ def parse_config(arguments: Sequence[str]) -> Config:
     elif task is None:  # --help, or the parser's word that it is missing
         return tyro.cli(Config, args=arguments, description=description, prog="lpt-train")
     else:
-        default = starting_point(task, _value(arguments, "--source") is not None)
+        default = starting_point(task, _value(arguments, "--source") is not None, preset)
     return tyro.cli(
         Config, args=arguments, default=default, description=description, prog="lpt-train"
     )

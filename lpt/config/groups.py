@@ -7,7 +7,7 @@ is also what `lpt-train --help` prints.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Algorithm = Literal["lpt", "bc", "bc-10", "dt-final", "dt"]
@@ -81,6 +81,18 @@ class SamplerConfig:
     """Steps that every trajectory counts as in the log-likelihood, so that long ones do not
     outweigh short ones; 0 counts each of its steps once."""
 
+    def fitted(self, trajectories: int) -> SamplerConfig:
+        """Return settings for data that may have fewer trajectories than a batch.
+
+        The same number of segments is taken from the trajectories there are; where trajectories
+        are read whole, there are fewer of them.
+        """
+        asked = self.batch_trajectories
+        if asked <= trajectories:
+            return self
+        segments = -(-self.segments * asked // trajectories)
+        return replace(self, batch_trajectories=trajectories, segments=segments)
+
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that make no batch, and weights that are no weights."""
         if self.batch_trajectories < 1 or self.segments < 0 or self.segment_steps < 1:
@@ -122,8 +134,9 @@ class ModelConfig:
     """N: tokens of the latent plan."""
     dropout: float = 0.0
     """Dropout in the blocks while learning; never in chains, planning or rollouts."""
-    likelihood: Literal["gaussian", "censored", "categorical"] = "gaussian"
-    """Action likelihood; 'censored' is a Gaussian clipped to the action bounds."""
+    likelihood: Literal["auto", "gaussian", "censored", "categorical"] = "auto"
+    """Action likelihood; 'auto' is categorical where the data's actions are discrete, else
+    gaussian; 'censored' is a Gaussian clipped to the action bounds."""
     action_std: float = 0.5
     """sigma_a in action units (continuous actions)."""
     return_std: float = 1.0
@@ -165,9 +178,15 @@ class ModelConfig:
             )
 
     @property
-    def discrete(self) -> bool:
-        """Whether the likelihood is of discrete actions."""
-        return self.likelihood == "categorical"
+    def discrete(self) -> bool | None:
+        """Whether the likelihood is of discrete actions; None where the data decide."""
+        return None if self.likelihood == "auto" else self.likelihood == "categorical"
+
+    def fitted(self, discrete: bool) -> ModelConfig:
+        """Return the settings with the likelihood that the data's actions decide."""
+        if self.likelihood != "auto":
+            return self
+        return replace(self, likelihood="categorical" if discrete else "gaussian")
 
 
 @dataclass(frozen=True, kw_only=True)

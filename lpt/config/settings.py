@@ -30,7 +30,11 @@ class Config:
     """Everything that decides a run; stored with it."""
 
     task: Annotated[str, tyro.conf.arg(aliases=["--env"])]
-    """A data set with its environment, such as maze2d-umaze; its preset lies in configs/."""
+    """Name of a data set with its environment, such as maze2d-umaze; run folder, results and tables
+    carry it."""
+    preset: str = ""
+    """Where its settings begin: maze2d, mujoco, connect-four, robotics, plain, or another task's
+    name; unset: the task's own or, for a task of one's own, plain."""
     env_id: str | None = None
     """Gymnasium id to evaluate in; unset: the one the data name."""
     source: str = "auto"

@@ -12,8 +12,8 @@ import torch
 from lpt.algorithms import find_algorithm
 from lpt.checkpoint.files import latest_checkpoint, list_checkpoints, load_policy_files
 from lpt.config import Config, Device, from_tree, merge, to_tree, upgrade
-from lpt.config.presets import starting_point
-from lpt.data import load
+from lpt.config.presets import PLAIN, preset_names, starting_point
+from lpt.data import find_task, load
 from lpt.machine.device import find_device
 from lpt.machine.processes import join
 from lpt.training.run import Run
@@ -29,14 +29,17 @@ def train(task: str | Config, log: Log = print, **settings: Any) -> Run:
         task: a task with a preset, or a whole configuration.
         log: receives the lines to print.
         **settings: fields that differ from the preset's, such as `seed=1`, `updates=500` or
-            `model={"width": 128}`.
+            `model={"width": 128}`; `preset="maze2d"` names another preset than the task's.
 
     Raises:
         ValueError: for an unknown task or setting, or as `start`.
         FileNotFoundError: if there are no such data.
     """
     settings = upgrade(settings)
-    config = starting_point(task, "source" in settings) if isinstance(task, str) else task
+    if isinstance(task, str):
+        config = starting_point(task, "source" in settings, settings.get("preset"))
+    else:
+        config = task
     if settings:
         config = from_tree(merge(to_tree(config), settings), "settings")
     run = start(config, log)
@@ -54,6 +57,11 @@ def start(config: Config, log: Log = print) -> Run:
         ValueError: if the run folder is taken, or the settings do not fit the data or the machine.
         FileNotFoundError: if there are no such data.
     """
+    if config.preset == PLAIN:
+        log(
+            f"settings: plain ones, which nobody has tuned for {config.task}; --preset takes "
+            f"another task's or family's ({', '.join(preset_names())})"
+        )
     return _open(config, log, None)
 
 
@@ -91,6 +99,9 @@ def resume(
 
 
 def _open(config: Config, log: Log, checkpoint: Path | None) -> Run:
+    known = find_task(config.task)
+    if known is not None:  # hopper-medium-v2 is hopper-medium, in folders and tables too
+        config = replace(config, task=known.name)
     device = find_device(config.device)
     ranks = join(device)
     if checkpoint is None and ranks.first:
@@ -100,12 +111,16 @@ def _open(config: Config, log: Log, checkpoint: Path | None) -> Run:
     if not ranks.first:
         ranks.wait()  # the first process may have to make or download the data
     algorithm = find_algorithm(config.algorithm)
-    discrete = config.model.discrete
-    whole = load(config.task, config.dataset, config.source, discrete=discrete, log=log)
+    kind: dict[str, Any] = {"discrete": config.model.discrete, "env_id": config.env_id}
+    whole = load(config.task, config.dataset, config.source, **kind, log=log)
     dataset = algorithm.training_data(whole)
     if len(dataset) < len(whole):
         log(f"{algorithm.name}: the {len(dataset)} trajectories of the highest returns")
-    config = replace(config, sampler=algorithm.sampler(config.sampler, dataset))
+    fitting = config.sampler.fitted(len(dataset))
+    if fitting != config.sampler:
+        each = f"{fitting.segments} segments of each" if fitting.segments else "whole"
+        log(f"sampler: a batch is all {len(dataset)} trajectories there are, {each}")
+    config = replace(config, sampler=fitting)
     if ranks.first:
         ranks.wait()
     ranks.agree("data", dataset.provenance.fingerprint)
