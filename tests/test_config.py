@@ -247,7 +247,8 @@ def test_flags_without_their_value_and_contradictions_are_refused(odd, tmp_path)
 
 
 def test_a_task_of_ones_own_begins_with_plain_settings_where_its_data_are_given():
-    assert starting_point("mine", has_source=True) == Config(task="mine", preset="plain")
+    plain = starting_point("mine", has_source=True)
+    assert (plain.task, plain.preset, plain.model.likelihood) == ("mine", "plain", "auto")
     assert starting_point("maze2d-umaze", has_source=True) == preset("maze2d-umaze")
     with pytest.raises(ValueError, match="a task of your own needs its data"):
         starting_point("mine", has_source=False)

@@ -1,4 +1,4 @@
-"""`lpt-data`: make data sets and say what is in them."""
+"""`lpt-data`: make, record and convert data sets, and say what is in them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from lpt.cli.data_record import Record, run_record
 from lpt.config import DatasetConfig
 from lpt.data.dataset import TrajectoryDataset
 from lpt.data.formats.d4rl import write_d4rl
@@ -101,14 +102,18 @@ class Convert:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run `lpt-data make`, `info` or `convert`; user errors end with a message and status 1."""
+    """Run one of the subcommands; user errors end with a message and status 1."""
     make = Annotated[Make, tyro.conf.subcommand("make")]
+    recording = Annotated[Record, tyro.conf.subcommand("record")]
     info = Annotated[Info, tyro.conf.subcommand("info")]
     conversion = Annotated[Convert, tyro.conf.subcommand("convert")]
-    command = tyro.cli(make | info | conversion, args=args, prog="lpt-data", description=__doc__)
+    commands = make | recording | info | conversion
+    command = tyro.cli(commands, args=args, prog="lpt-data", description=__doc__)
     try:
         if isinstance(command, Make):
             run_make(command)
+        elif isinstance(command, Record):
+            run_record(command)
         elif isinstance(command, Info):
             run_info(command)
         else:
