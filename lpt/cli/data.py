@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 import tyro
 
 from lpt.cli.data_record import Record, run_record
+from lpt.cli.data_show import List, Show, run_list, run_show
+from lpt.cli.version import show_version
 from lpt.config import DatasetConfig
 from lpt.data.dataset import TrajectoryDataset
 from lpt.data.formats.d4rl import write_d4rl
@@ -103,21 +105,15 @@ class Convert:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run one of the subcommands; user errors end with a message and status 1."""
-    make = Annotated[Make, tyro.conf.subcommand("make")]
-    recording = Annotated[Record, tyro.conf.subcommand("record")]
-    info = Annotated[Info, tyro.conf.subcommand("info")]
-    conversion = Annotated[Convert, tyro.conf.subcommand("convert")]
-    commands = make | recording | info | conversion
+    if show_version("lpt-data", sys.argv[1:] if args is None else args):
+        return
+    parts = {
+        name: Annotated[kind, tyro.conf.subcommand(name)] for kind, (name, _) in _COMMANDS.items()
+    }
+    commands: Any = Union[tuple(parts.values())]  # noqa: UP007
     command = tyro.cli(commands, args=args, prog="lpt-data", description=__doc__)
     try:
-        if isinstance(command, Make):
-            run_make(command)
-        elif isinstance(command, Record):
-            run_record(command)
-        elif isinstance(command, Info):
-            run_info(command)
-        else:
-            run_convert(command)
+        _COMMANDS[type(command)][1](command)
     except (ValueError, OSError) as error:
         sys.exit(f"lpt-data: {error}")
 
@@ -256,6 +252,17 @@ def _add_figures(path: Path, name: str, figures: dict[str, Any]) -> None:
     record[name] = figures
     write_json(record, path, overwrite=True)
     print(f"added {name} to {path}")
+
+
+_COMMANDS: dict[type, tuple[str, Callable[[Any], object]]] = {
+    List: ("list", run_list),
+    Show: ("show", run_show),
+    Info: ("info", run_info),
+    Make: ("make", run_make),
+    Record: ("record", run_record),
+    Convert: ("convert", run_convert),
+}
+"""The subcommands by what they take."""
 
 
 if __name__ == "__main__":

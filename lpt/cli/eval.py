@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from lpt.checkpoint.files import load_training_state
+from lpt.cli.version import show_version
 from lpt.config import EvaluationConfig
 from lpt.evaluation.policy import LPTPolicy
 from lpt.evaluation.rollout import Evaluation, evaluate
@@ -66,6 +67,8 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 with one line on stderr for a user's error."""
+    if show_version("lpt-eval", sys.argv[1:] if arguments is None else arguments):
+        return 0
     options = tyro.cli(Arguments, args=arguments, description=DESCRIPTION, prog="lpt-eval")
     try:
         run(options)

@@ -11,6 +11,7 @@ from typing import Any
 import tyro
 from tqdm import tqdm
 
+from lpt.cli.version import show_version
 from lpt.sweep.records import unfinished
 from lpt.sweep.runner import Processes, check_data, run_locally, run_on_ray
 from lpt.sweep.trials import read_sweep
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: all went well; 1: a run of the sweep failed; 2: a user's error, with its message on stderr;
     128 + n: stopped by signal n.
     """
+    if show_version("lpt-sweep", sys.argv[1:] if arguments is None else arguments):
+        return 0
     command = tyro.cli(Arguments, args=arguments, prog="lpt-sweep")
     try:
         return run_sweep(command)

@@ -1,22 +1,51 @@
-"""`lpt-train`: data, training, evaluation of the last checkpoint, results."""
+"""`lpt-train`: data, training, evaluation of the last checkpoint, results.
+
+Help and settings need no PyTorch, whose import would take seconds: what trains is imported once it
+is known what to train.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from lpt.checkpoint.files import latest_checkpoint, list_checkpoints
-from lpt.config.command_line import Resume, parse
-from lpt.machine.processes import ProcessLost, leave
-from lpt.training.opening import resume, start
-from lpt.training.run import Interrupted, Run
+from lpt.cli.version import show_version
+from lpt.config.command_line import Extend, Resume, parse, parse_for_help
+from lpt.config.help import short_help
+from lpt.config.settings import Config
+
+if TYPE_CHECKING:
+    from lpt.training.run import Run
+
+_HELP, _HELP_ALL = ("--help", "-h"), "--help-all"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if show_version("lpt-train", words):
+        return 0
+    try:
+        if any(word in _HELP for word in words):
+            text = short_help(parse_for_help([word for word in words if word not in _HELP]))
+        else:
+            asked = parse(["--help" if word == _HELP_ALL else word for word in words])
+            return _train(asked)
+    except (ValueError, OSError) as error:
+        print(f"lpt-train: {error}", file=sys.stderr)
+        return 2
+    print(text)
+    return 0
+
+
+def _train(asked: Config | Resume | Extend) -> int:
+    from lpt.machine.processes import ProcessLost
+    from lpt.training.run import Interrupted
+
     run: Run | None = None
     try:
-        run = _open(sys.argv[1:] if arguments is None else arguments)
+        run = _open(asked)
         run.train()
         run.finish()
     except ProcessLost as error:
@@ -26,21 +55,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if run is None or run.ranks.first:
             print(f"{stop}\ncontinue with: lpt-train --resume {stop.folder}", file=sys.stderr)
         return 128 + stop.number
-    except (ValueError, OSError) as error:
-        print(f"lpt-train: {error}", file=sys.stderr)
-        return 2
     return 0
 
 
-def _open(arguments: Sequence[str]) -> Run:
-    asked = parse(arguments)
-    if not isinstance(asked, Resume):
+def _open(asked: Config | Resume | Extend) -> Run:
+    from lpt.training.opening import extend, resume, start
+
+    if isinstance(asked, Config):
         return start(asked)
-    return resume(asked.resume, source=asked.source, device=asked.device, results=asked.results)
+    places: dict[str, Any] = {
+        "source": asked.source,
+        "device": asked.device,
+        "results": asked.results,
+    }
+    if isinstance(asked, Extend):
+        return extend(asked.extend, asked.steps, **places)
+    return resume(asked.resume, **places)
 
 
 def _how_to_go_on(run: Run | None) -> str:
     """Return what to do after a process was lost."""
+    from lpt.checkpoint.files import latest_checkpoint, list_checkpoints
+
     if run is None:
         return "its own message says why"
     if not list_checkpoints(run.folder):
@@ -52,4 +88,9 @@ def _how_to_go_on(run: Run | None) -> str:
 
 
 if __name__ == "__main__":
-    leave(main())
+    code = main()
+    if "torch" not in sys.modules:
+        sys.exit(code)
+    from lpt.machine.processes import leave
+
+    leave(code)

@@ -16,6 +16,8 @@ Engine = Literal["langevin", "langevin-paper", "preconditioned", "amortized", "v
 """How plans are inferred while learning (`lpt.inference.engines`)."""
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where to compute; auto takes a GPU if there is one."""
+Track = Literal["tensorboard", "wandb"]
+"""Where a run's scalars and images go (`lpt.training.board`)."""
 Precision = Literal["float32", "bfloat16"]
 """Of matrix products (`lpt.machine.precision`)."""
 ReturnConvention = Literal["recorded", "held"]

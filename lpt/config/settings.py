@@ -20,6 +20,7 @@ from lpt.config.groups import (
     PosteriorConfig,
     ProposalConfig,
     SamplerConfig,
+    Track,
     TrainingConfig,
     check_choice,
 )
@@ -54,6 +55,11 @@ class Config:
     """Folder for <task>/<algorithm>/seed<seed>.json; unset: results/ in the run folder."""
     label: str = ""
     """Ends the algorithm's name in results, as in lpt-recorded: keeps variants apart."""
+    init_from: Path | None = None
+    """Run or checkpoint whose weights the run begins with; unset: random ones."""
+    track: Track = "tensorboard"
+    """Where scalars and images go: TensorBoard files in the run folder, or wandb besides (pip
+    install 'lpt-toolkit[wandb]')."""
     device: Device = "auto"
     """auto takes a GPU if there is one."""
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
@@ -67,7 +73,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Raise ValueError for unknown names, no updates, or names that are no folder's."""
-        for name, kind in (("algorithm", Algorithm), ("engine", Engine), ("device", Device)):
+        kinds = {"algorithm": Algorithm, "engine": Engine, "device": Device, "track": Track}
+        for name, kind in kinds.items():
             check_choice(name, getattr(self, name), get_args(kind))
         if ".." in self.task or self.task.startswith("/"):
             raise ValueError(

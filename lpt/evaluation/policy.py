@@ -72,9 +72,10 @@ class LPTPolicy:
     """A trained Latent Plan Transformer as a policy.
 
     Each row (environment) is planned for once, at its first step. A later episode in the row, which
-    `episode_start` announces, begins with an empty history. Its plan is the same one or, where plans
-    are drawn and so differ, the next of a batch made in advance; `replan` decides otherwise. A plan is never made because `episode_start` is true: `evaluate_policy` of
-    stable-baselines3 leaves it true for ever in environments that have finished their episodes.
+    `episode_start` announces, begins with an empty history. Its plan is the same or, where plans
+    are drawn and so differ, the next of a batch made in advance; `replan` decides otherwise. No
+    plan is made because `episode_start` is true: `evaluate_policy` of stable-baselines3 leaves it
+    true for ever in environments that have finished their episodes.
     """
 
     def __init__(

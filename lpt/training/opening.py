@@ -16,6 +16,7 @@ from lpt.config.presets import PLAIN, preset_names, starting_point
 from lpt.data import find_task, load
 from lpt.machine.device import find_device
 from lpt.machine.processes import join
+from lpt.training.initial import begin_from
 from lpt.training.run import Run
 from lpt.training.trainer import Trainer
 
@@ -86,11 +87,57 @@ def resume(
         FileNotFoundError: if there is nothing to resume.
         ValueError: if the data are not those the run began with.
     """
+    return _continue(folder, 0, log, source, device, results)
+
+
+def extend(
+    folder: Path,
+    updates: int,
+    log: Log = print,
+    *,
+    source: str | None = None,
+    device: Device = "auto",
+    results: Path | None = None,
+) -> Run:
+    """Open a run at its last checkpoint, to go on for longer than it was made for.
+
+    The learning rate rises again to where it would be in a run of that length, and then falls to
+    zero. From here on `resume` too goes on to the new end.
+
+    Args:
+        folder: the run's.
+        updates: how many more than the run was made for.
+        log: receives the lines to print.
+        source: where the data are now; unset: where they were.
+        device: where to compute; auto: as before.
+        results: folder for result files; unset: the run's own.
+
+    Raises:
+        FileNotFoundError: if there is no run.
+        ValueError: if the number is below one, or the data are not those the run began with.
+    """
+    if updates < 1:
+        raise ValueError(f"--steps {updates}: a run is extended by at least one update")
+    run = _continue(folder, updates, log, source, device, results)
+    run.log(f"extended by {updates} to {run.config.updates} updates")
+    run.save()
+    return run
+
+
+def _continue(
+    folder: Path,
+    more: int,
+    log: Log,
+    source: str | None,
+    device: Device,
+    results: Path | None,
+) -> Run:
     checkpoint = latest_checkpoint(folder)
     own = load_policy_files(checkpoint)[1].config
     config = replace(
         own,
         out=folder,
+        updates=own.updates + more,
         source=source or own.source,
         device=own.device if device == "auto" else device,
         results=results or own.results,
@@ -125,6 +172,8 @@ def _open(config: Config, log: Log, checkpoint: Path | None) -> Run:
         ranks.wait()
     ranks.agree("data", dataset.provenance.fingerprint)
     trainer = Trainer(config, dataset, device, ranks)
+    if checkpoint is None and config.init_from is not None:
+        begin_from(trainer, config.init_from, log)
     run = Run(config, trainer, log)
     if checkpoint is not None:
         run.restore(checkpoint)
