@@ -134,6 +134,7 @@ def _evaluate(
         deterministic=config.deterministic if mode is None else mode == "mode",
         parallel=config.parallel,
         record=options.plot is not None,
+        progress=True,
     )
 
 
@@ -169,6 +170,8 @@ def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation])
         swept = len(evaluations) > 1
         figure = sweep_figure(evaluations) if swept else trajectories_figure(first)
         print(f"wrote {save_figure(figure, options.plot)}")
+    if options.sweep and next(options.run.glob("events.out.tfevents*"), None) is not None:
+        _show_sweep(policy, options.run, evaluations)
     if options.video is not None:
         from lpt.evaluation.video import record_video
 
@@ -183,6 +186,16 @@ def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation])
             deterministic=first.deterministic,
         )
         print(f"wrote {options.video}")
+
+
+def _show_sweep(policy: LPTPolicy, run: Path, evaluations: list[Evaluation]) -> None:
+    """Add the sweep's figure to the run's TensorBoard."""
+    from lpt.reporting.figures import sweep_figure
+    from lpt.training.board import Board
+
+    board = Board(replace(policy.metadata.config, track="tensorboard"), run)
+    board.image("evaluation/sweep", sweep_figure(evaluations), policy.metadata.updates)
+    board.close()
 
 
 def _label(policy: LPTPolicy, options: Arguments) -> str:

@@ -40,9 +40,14 @@ def presets() -> dict[str, dict[str, Any]]:
     }
 
 
+def family_names() -> list[str]:
+    """Return the names of the families, which `--preset` takes too."""
+    return list(_families(preset_folder()))
+
+
 def preset_names() -> list[str]:
     """Return what `--preset` takes: families such as maze2d or plain, then single tasks."""
-    families = _families(preset_folder())
+    families = family_names()
     return [*families, *sorted({*presets()} - {*families})]
 
 

@@ -12,7 +12,7 @@ import torch
 from lpt.algorithms import find_algorithm
 from lpt.checkpoint.files import latest_checkpoint, list_checkpoints, load_policy_files
 from lpt.config import Config, Device, from_tree, merge, to_tree, upgrade
-from lpt.config.presets import PLAIN, preset_names, starting_point
+from lpt.config.presets import PLAIN, family_names, starting_point
 from lpt.data import find_task, load
 from lpt.machine.device import find_device
 from lpt.machine.processes import join
@@ -59,10 +59,8 @@ def start(config: Config, log: Log = print) -> Run:
         FileNotFoundError: if there are no such data.
     """
     if config.preset == PLAIN:
-        log(
-            f"settings: plain ones, which nobody has tuned for {config.task}; --preset takes "
-            f"another task's or family's ({', '.join(preset_names())})"
-        )
+        others = ", ".join(name for name in family_names() if name != PLAIN)
+        log(f"settings: plain, not tuned for {config.task}; others: --preset {others} or a task")
     return _open(config, log, None)
 
 

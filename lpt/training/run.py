@@ -7,7 +7,7 @@ The folder, `runs/<task>/<engine>-seed<k>/`, holds:
 - `best/`: the policy of the best periodic evaluation
 - `evaluations.jsonl`: one line for each evaluation, the curve of score against updates
 - `results/<task>/<algorithm>/seed<k>.json`: of the finished run
-- `events.out.tfevents...`: TensorBoard
+- `events.out.tfevents...`: TensorBoard (`lpt.training.board`)
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from lpt.checkpoint.files import (
@@ -39,9 +38,14 @@ from lpt.config import Config, to_tree
 from lpt.evaluation import Evaluation, LPTPolicy, evaluate
 from lpt.machine.files import write_text
 from lpt.reporting.console import print_evaluations
+from lpt.reporting.figures import trajectories_figure
 from lpt.reporting.results import result_name, save_result
+from lpt.training.board import Board, check_tracker
 from lpt.training.meter import Meter
 from lpt.training.trainer import Trainer
+
+TIMED_UPDATES = 50
+"""Updates by which the time of a run is estimated."""
 
 
 class Interrupted(Exception):
@@ -58,6 +62,7 @@ class Run:
     def __init__(self, config: Config, trainer: Trainer, log: Callable[[str], None]) -> None:
         self.config, self.trainer, self.log = config, trainer, log
         self.folder, self.ranks = config.run, trainer.ranks
+        check_tracker(config)
         self._check_evaluation()
         self.wall_seconds, self.best_return = 0.0, -np.inf
         self.last_return: float | None = None
@@ -121,35 +126,40 @@ class Run:
             Interrupted: on SIGTERM or SIGINT, after saving.
             ProcessLost: if another process of the run has gone.
         """
-        writer = self._open_writer() if self.ranks.first else None
+        self.log(f"run: {self.folder} (tensorboard --logdir {self.folder})")
+        first = self.ranks.first
+        board = Board(self.config, self.folder, self.trainer.updates) if first else None
         bar = tqdm(
             total=self.config.updates,
             initial=self.trainer.updates,
             desc=self.config.task,
-            disable=not self.ranks.first,
+            disable=not first,
         )
         try:
             with self._signals_noted():
-                self._learn(writer, bar)
+                self._learn(board, bar)
         finally:
             bar.close()
-            if writer is not None:
-                writer.close()
+            if board is not None:
+                board.close()
 
-    def _learn(self, writer: SummaryWriter | None, bar: Any) -> None:
+    def _learn(self, board: Board | None, bar: Any) -> None:
         settings, meter, saved = self.config.training, Meter(), time.monotonic()
+        timed = min(self.trainer.updates + TIMED_UPDATES, self.config.updates - 1)
         while self.trainer.updates < self.config.updates:
             began = time.monotonic()
             meter.add(self.trainer.update())
             bar.update()
             made = self.trainer.updates
             meter.seconds += time.monotonic() - began
+            if made == timed and board is not None:
+                self._tell_time(bar, meter)
             if made % settings.log_every == 0 or made == self.config.updates:
-                self._log(writer, bar, meter)
+                self._log(board, bar, meter)
             if settings.evaluate_every and made % settings.evaluate_every == 0:
                 if self.ranks.count > 1:  # torchrun may kill who is stopped in an evaluation
                     self.save()
-                self._evaluate(writer)
+                self._evaluate(board)
             self.wall_seconds += time.monotonic() - began
             due = (time.monotonic() - saved) / 60 >= settings.checkpoint_minutes
             stop, due = self.ranks.any(self._stop is not None, due)
@@ -171,17 +181,17 @@ class Run:
             for number, handler in previous:
                 signal.signal(number, handler)
 
-    def _open_writer(self) -> SummaryWriter:
-        writer = SummaryWriter(str(self.folder), purge_step=self.trainer.updates or None)
-        if self.trainer.updates == 0:
-            text = yaml.safe_dump(to_tree(self.config), sort_keys=False)
-            writer.add_text("config", f"```yaml\n{text}```")
-        return writer
+    def _tell_time(self, bar: Any, meter: Meter) -> None:
+        """Say how long the rest will take, by the updates made so far."""
+        left = self.config.updates - self.trainer.updates
+        seconds = left * meter.seconds / meter.count
+        shown = f"{seconds / 60:.0f} min" if seconds > 100 else f"{seconds:.0f} s"
+        bar.write(f"about {shown} for the other {left} updates, and evaluations besides")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop = number
 
-    def _log(self, writer: SummaryWriter | None, bar: Any, meter: Meter) -> None:
+    def _log(self, board: Board | None, bar: Any, meter: Meter) -> None:
         scalars = {**meter.means(), **self.trainer.diagnose()}
         if not np.isfinite(scalars["loss/total"]):
             raise ValueError(
@@ -189,10 +199,9 @@ class Run:
                 f"{scalars['loss/total']}): lower training.learning_rate; the last checkpoint in "
                 f"{self.folder} is from before"
             )
-        if writer is None:
+        if board is None:
             return
-        for name, value in scalars.items():
-            writer.add_scalar(name, value, self.trainer.updates)
+        board.scalars(scalars, self.trainer.updates)
         shown = {
             "action": f"{scalars['loss/actions']:.3f}",
             "return": f"{scalars['loss/return']:.2f}",
@@ -202,8 +211,8 @@ class Run:
             shown["eval"] = f"{self.last_return:.1f}"
         bar.set_postfix(shown)
 
-    def _evaluate(self, writer: SummaryWriter | None) -> None:
-        if self.env_id is None or writer is None:
+    def _evaluate(self, board: Board | None) -> None:
+        if self.env_id is None or board is None:
             return
         evaluation = evaluate(
             self.policy(),
@@ -212,6 +221,8 @@ class Run:
             seed=self.config.evaluation.seed + 100_000,  # not the final evaluation's episodes
             deterministic=self.config.evaluation.deterministic,
             parallel=self.config.evaluation.parallel,
+            record=True,
+            progress=True,
         )
         self.last_return = float(np.mean(evaluation.returns))
         record = {
@@ -224,9 +235,8 @@ class Run:
         }
         with open(self.folder / "evaluations.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        writer.add_scalar("evaluation/return", self.last_return, self.trainer.updates)
-        if evaluation.score is not None:
-            writer.add_scalar("evaluation/score", evaluation.score, self.trainer.updates)
+        board.evaluation(evaluation, self.trainer.updates)
+        board.image("evaluation/episodes", trajectories_figure(evaluation), self.trainer.updates)
         if self.last_return > self.best_return:
             self.best_return = self.last_return
             weights = self.trainer.policy_model.state_dict()
@@ -286,7 +296,10 @@ class Run:
 
     def _evaluate_finally(self) -> None:
         if self.env_id is None:
-            self.log("no environment to evaluate in: pass --env-id to lpt-eval")
+            self.log(
+                f"no environment to evaluate in; next: lpt-eval {self.folder} --env-id "
+                "my_package:My-v0"
+            )
             return
         base = self.config.results or self.folder / "results"
         algorithm, label = self.config.algorithm, self.config.label
@@ -309,6 +322,10 @@ class Run:
                 best_updates=self.best_updates,
             )
         print_evaluations(self.config.task, rows)
+        board = Board(self.config, self.folder)
+        board.final({name: float(np.mean(e.returns)) for name, e in rows.items()})
+        board.close()
+        self.log(f"results: {base}\nnext: lpt-eval {self.folder} --plot episodes.png")
 
     def _final(self, which: Which, weight: float) -> Evaluation:
         policy = LPTPolicy.load(self.folder, which=which, device=str(self.trainer.device))
@@ -322,6 +339,7 @@ class Run:
             weight=weight,
             deterministic=settings.deterministic,
             parallel=settings.parallel,
+            progress=True,
         )
 
 
