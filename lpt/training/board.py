@@ -48,7 +48,8 @@ class Board:
                 is void. None: it is over, and something is added.
         """
         self.config = config
-        self._writer: Any = SummaryWriter(str(folder), purge_step=updates or None)
+        void_from = updates + 1 if updates else None
+        self._writer: Any = SummaryWriter(str(folder), purge_step=void_from)
         self._wandb = _start_wandb(config, folder) if config.track == "wandb" else None
         if updates == 0:
             text = yaml.safe_dump(to_tree(config), sort_keys=False)
