@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from minari.storage import get_dataset_path
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
@@ -16,7 +17,7 @@ from lpt.data.formats.d4rl import write_d4rl
 from lpt.data.formats.minari import is_minari_id
 from lpt.data.formats.minari_writer import write_minari
 from lpt.data.formats.npz import write_npz
-from lpt.data.recipes.recording import Recording, record
+from lpt.data.recipes.recording import Recording, make_recordable, record
 from lpt.machine.files import check_absent
 
 _HDF5, _NPZ = (".hdf5", ".h5"), ".npz"
@@ -81,6 +82,8 @@ def run_record(command: Record) -> TrajectoryDataset:
 def _check_target(command: Record) -> None:
     """Refuse what could not be written, before the work begins."""
     if is_minari_id(command.out):
+        _check_storable(command.env_id, command.out)
+        check_absent(Path(get_dataset_path(command.out)), command.overwrite)
         return
     if not command.out.lower().endswith((*_HDF5, _NPZ)):
         raise ValueError(
@@ -88,6 +91,19 @@ def _check_target(command: Record) -> None:
             "(namespace/name-v0)"
         )
     check_absent(Path(command.out), command.overwrite)
+
+
+def _check_storable(env_id: str, out: str) -> None:
+    """Raise ValueError for an environment that Minari cannot store as text."""
+    env = make_recordable(env_id)
+    env.close()
+    if env.spec is not None and callable(env.spec.entry_point):
+        name = getattr(env.spec.entry_point, "__name__", "MyEnv")
+        raise ValueError(
+            f"--out {out}: Minari stores environments as text, but {env.spec.id} is registered "
+            f"with a class: register it with 'module:{name}', or write "
+            "an .hdf5 file"
+        )
 
 
 def _write(recording: Recording, command: Record) -> None:

@@ -77,7 +77,7 @@ def run_report(run: Path) -> dict[str, str]:
     config, data = metadata.config, metadata.provenance
     quantiles = metadata.return_quantiles
     target = quantiles.q99 if config.evaluation.target is None else config.evaluation.target
-    size = sum(tensor.numel() for tensor in weights.values())
+    size = sum(t.numel() for name, t in weights.items() if not name.startswith("remembered"))
     report = {
         "task": f"{metadata.task} (settings: {config.preset or 'its own'})",
         "algorithm": f"{metadata.algorithm}, engine {config.engine}, seed {metadata.seed}",

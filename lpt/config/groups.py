@@ -31,7 +31,8 @@ class DatasetConfig:
     """How stored steps become labeled trajectories."""
 
     horizon: int | None = None
-    """Evaluation horizon H of the task in steps; unset: the task's or file's own."""
+    """Evaluation horizon H in steps; unset: the environment's time limit, else the task's or the
+    file's own."""
     returns: ReturnConvention = "recorded"
     """'recorded' labels a trajectory with its sum of rewards; 'held' adds (H - length) times its
     last reward unless it truly terminated."""

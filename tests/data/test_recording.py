@@ -132,3 +132,12 @@ def test_errors_are_one_line_before_any_work(arguments, message, agents, tmp_pat
 def test_environments_that_cannot_be_learned_in_are_refused(env_id, message):
     with pytest.raises(ValueError, match=message):
         record(env_id, ["random"], 1)
+
+
+def test_what_minari_cannot_store_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    kind = type(gymnasium.make(CARTPOLE).unwrapped)
+    gymnasium.register("Callable-v0", kind, max_episode_steps=9)
+    with pytest.raises(SystemExit, match="registered with a class: register it with 'module:Cart"):
+        main(["record", "Callable-v0", "--agent", "random", "--out", "mine/callable-v0"])
+    del gymnasium.registry["Callable-v0"]

@@ -62,9 +62,8 @@ def record(
             f"--episodes {episodes} with {len(agents)} agents: expected at least 1 of each, as in "
             "--agent random --episodes 100"
         )
-    env = _make(env_id)
+    env = make_recordable(env_id)
     try:
-        _check_spaces(env, env_id)
         band = [load_agent(name, env, deterministic=deterministic) for name in agents]
         recorded = []
         for i in range(episodes):
@@ -86,14 +85,21 @@ class _Episode:
     terminated: bool
 
 
-def _make(env_id: str) -> gym.Env:
+def make_recordable(env_id: str) -> gym.Env:
+    """Make an environment whose spaces a policy can learn.
+
+    Raises:
+        ValueError: it is unknown, or has other spaces.
+    """
     try:
-        return make_env(env_id, disable_env_checker=True)
+        env = make_env(env_id, disable_env_checker=True)
     except (gym.error.Error, ImportError) as error:
         raise ValueError(
             f"cannot make the environment {env_id!r} ({error}): give the id with the module that "
             "registers it, as in 'my_package:My-v0'"
         ) from error
+    _check_spaces(env, env_id)
+    return env
 
 
 def _check_spaces(env: gym.Env, env_id: str) -> None:

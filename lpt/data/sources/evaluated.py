@@ -7,6 +7,8 @@ from lpt.data.sources.source import Log
 from lpt.data.tasks import Task
 from lpt_envs.making import time_limit
 
+_ENDS = "the environment ends after"
+
 
 def horizon_of(env_id: str | None, task: Task | None) -> int | None:
     """Return the time limit of an environment; a task's own goes without making it."""
@@ -45,21 +47,32 @@ def for_environment(
                 f"environment; --source minari takes {task.minari_id}, which fits it"
             )
         return dataset
-    said = {"asked for is": asked, "the environment ends after": limit}
+    line = _disagreement(dataset, task, env_id, {"asked for is": asked, _ENDS: limit}, before)
+    if line:
+        say(f"data: {line}; --dataset.horizon takes another")
+    return dataset
+
+
+def _disagreement(
+    dataset: TrajectoryDataset,
+    task: Task | None,
+    env_id: str,
+    said: dict[str, int | None],
+    before: int | None,
+) -> str:
+    """Return what does not agree, where it is evaluated and for how long; nothing if all agree."""
     what = _difference(dataset, task, env_id)
     if task is None or what:  # how long a known task's data were recorded for is beside the point
-        said["the file says"] = record.details.get("stored_horizon", before)
+        said["the file says"] = dataset.provenance.details.get("stored_horizon", before)
     if task is not None:
         said[f"{task.name} has"] = task.horizon
     used = dataset.config.horizon
     others = [f"{who} {steps}" for who, steps in said.items() if steps not in (None, used)]
-    if what or others:
-        rest = f" ({', '.join(others)})" if others else ""
-        say(
-            f"data: {what or 'horizons differ'}: evaluated in {env_id}, labeled with horizon "
-            f"{used}{rest}; --dataset.horizon takes another"
-        )
-    return dataset
+    if not what and not others:
+        return ""
+    rest = f" ({', '.join(others)})" if others else ""
+    what = what or "horizons differ"
+    return f"{what}: evaluated in {env_id}, labeled with horizon {used}{rest}"
 
 
 def _difference(dataset: TrajectoryDataset, task: Task | None, env_id: str) -> str:
