@@ -337,6 +337,8 @@ def test_a_loop_that_drops_the_state_is_told_so_once(make_policy):
 
 def test_episodes_begun_without_state_are_no_lost_states(make_policy):
     policy = make_policy()
+    for deterministic in (True, False):  # two looks at one first step
+        policy.predict(np.zeros(4), deterministic=deterministic)
     for _ in range(3):
         _, state = policy.predict(np.zeros(4))
         policy.predict(np.ones(4), state)

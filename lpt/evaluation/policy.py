@@ -112,7 +112,7 @@ class LPTPolicy:
         self.algorithm, config = find_algorithm(metadata.algorithm), metadata.config
         self.planning = planning or config.planning
         self._replan, self._warned = replan, False
-        self._stateless: tuple[int, ...] | None = None
+        self._stateless: np.ndarray | None = None
         if target is None:
             target = config.evaluation.target
         self.target = finite_target(metadata.return_quantiles.q99 if target is None else target)
@@ -322,7 +322,7 @@ class LPTPolicy:
         """
         with self.evaluation_mode(), torch.inference_mode():
             actions, cache = self._step(observation, state, episode_start)
-            self._warn_of_lost_state(np.shape(observation), state)
+            self._warn_of_lost_state(np.asarray(observation), state)
             action = actions.mode() if deterministic else actions.sample(self.generator)
             discrete, bounds = self.spaces.discrete, self.action_bounds
             previous = F.one_hot(action, self.spaces.action_dim).float() if discrete else action
@@ -366,9 +366,12 @@ class LPTPolicy:
         standardized = (torch.from_numpy(array).to(self.device) - self._mean) / self._std
         return self.model.step(cache, standardized, state.previous_action), cache
 
-    def _warn_of_lost_state(self, shape: tuple[int, ...], state: PolicyState | None) -> None:
+    def _warn_of_lost_state(self, observation: np.ndarray, state: PolicyState | None) -> None:
         """Warn once of a loop that plans anew at every step because it drops the state."""
-        if state is None and shape == self._stateless and not self._warned:
+        before, self._stateless = self._stateless, observation.copy() if state is None else None
+        if before is None or state is not None or self._warned:
+            return
+        if before.shape == observation.shape and not np.array_equal(before, observation):
             self._warned = True
             warnings.warn(
                 "predict was called twice in a row without state, so each call made a new plan and "
@@ -376,7 +379,6 @@ class LPTPolicy:
                 "policy.predict(observation, state)`, or use policy.reset() and policy.act()",
                 stacklevel=3,  # the caller of predict
             )
-        self._stateless = shape if state is None else None
 
     def reset(self, target: float | None = None, weight: float | None = None) -> None:
         """Begin a new episode of `act` with a new plan, for another target if given."""
