@@ -147,7 +147,7 @@ def test_the_best_tenth_is_cloned(make_config, two_behaviors, train):
     config = make_config(
         algorithm="bc-10", updates=50, training={"average": 0, "learning_rate": 3e-3}
     )
-    fitting = replace(config, sampler=cloning.sampler(config.sampler, best))
+    fitting = replace(config, sampler=config.sampler.fitted(len(best)))
     model = train(fitting, best, 50).model
     with torch.no_grad():
         cache = model.eval().begin(model.prompt(torch.zeros(1)))
@@ -164,16 +164,10 @@ def test_a_share_must_be_one(two_behaviors):
 
 def test_few_trajectories_give_as_many_segments():
     asked = SamplerConfig(batch_trajectories=64, segments=2)
-    data = TrajectoryDataset.from_offsets(
-        np.zeros((20, 2)), np.zeros((20, 1)), np.arange(20.0), np.arange(21)
-    )
-    cloning = find_algorithm("bc-10")
-    fitting = cloning.sampler(asked, data)
-    assert (fitting.batch_trajectories, fitting.segments) == (20, 7)
-    whole = cloning.sampler(replace(asked, segments=0), data)
-    assert (whole.batch_trajectories, whole.segments) == (20, 0)
-    small = replace(asked, batch_trajectories=20)
-    assert cloning.sampler(small, data) == small
+    assert asked.fitted(20) == replace(asked, batch_trajectories=20, segments=7)
+    assert asked.fitted(64) == asked
+    whole = replace(asked, segments=0)
+    assert whole.fitted(20) == replace(whole, batch_trajectories=20)
 
 
 @pytest.mark.parametrize("algorithm", BASELINES)

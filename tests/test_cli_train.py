@@ -69,7 +69,7 @@ def test_the_stored_configuration_is_what_was_asked_for(whole):
 
 
 def test_help_is_grouped_and_explained(capsys, lpt_train):
-    assert lpt_train(["--env", "maze2d-umaze", "--help"]) == 0
+    assert lpt_train(["--env", "maze2d-umaze", "--help-all"]) == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for group in ("sampler", "model", "posterior", "planning", "training", "evaluation"):
         assert f"{group} options" in text

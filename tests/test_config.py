@@ -258,7 +258,8 @@ def test_flags_without_their_value_and_contradictions_are_refused(odd, tmp_path)
 
 
 def test_a_task_of_ones_own_begins_with_plain_settings_where_its_data_are_given():
-    assert starting_point("mine", has_source=True) == Config(task="mine")
+    plain = starting_point("mine", has_source=True)
+    assert (plain.task, plain.preset, plain.model.likelihood) == ("mine", "plain", "auto")
     assert starting_point("maze2d-umaze", has_source=True) == preset("maze2d-umaze")
     with pytest.raises(ValueError, match="a task of your own needs its data"):
         starting_point("mine", has_source=False)
@@ -272,3 +273,42 @@ def test_reflected_steps_need_a_context_of_one():
         Config(task="toy", dataset=held, model=ModelConfig(context=1))
     fitting = ModelConfig(context=1, inputs="states")
     assert Config(task="toy", dataset=held, model=fitting).dataset == held
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("hopper-medium-v2", "hopper-medium"),
+        ("maze2d-umaze-v1", "maze2d-umaze"),
+        ("maze2d-umaze-sparse-v1", "maze2d-umaze"),
+    ],
+)
+@pytest.mark.parametrize("source", [[], ["--source", "mine.npz"]])
+def test_a_version_does_not_hide_the_preset(name, of, source):
+    assert replace(parse(["--env", name, *source]), source="auto") == replace(preset(of), task=name)
+
+
+@pytest.mark.parametrize("source", [[], ["--source", "mine.npz"]])
+def test_a_mistyped_task_is_refused_unless_its_preset_is_said(source):
+    with pytest.raises(ValueError, match=r"'maze2d-umase': did you mean maze2d-umaze\?"):
+        parse(["--env", "maze2d-umase", *source])
+    kept = parse(["--env", "maze2d-umase", *source, "--preset", "plain"])
+    assert (kept.task, kept.preset) == ("maze2d-umase", "plain")
+
+
+def test_a_preset_is_of_a_family_or_of_another_task():
+    config = parse(["--env", "mine", "--preset", "maze2d", "--seed", "3"])
+    own = preset("maze2d-umaze")
+    assert (config.task, config.preset, config.seed) == ("mine", "maze2d", 3)
+    assert config.proposal == own.proposal and config.evaluation.target is None
+    other = parse(["--env=mine", "--preset=maze2d-umaze"])
+    assert other == replace(own, task="mine") and other.run.parts[1] == "mine"
+    with pytest.raises(ValueError, match=r"no preset 'maze': did you mean maze2d.*There are "):
+        parse(["--env", "mine", "--preset", "maze"])
+
+
+def test_a_preset_beside_a_stored_configuration_is_refused(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("task: toy")
+    with pytest.raises(ValueError, match=r"--preset plain beside --config .*leave out one"):
+        parse(["--config", str(path), "--preset", "plain"])

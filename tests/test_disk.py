@@ -300,7 +300,7 @@ def test_a_result_that_does_not_fit_leaves_the_one_before(tmp_path, make_metadat
 
 
 def test_training_goes_on_without_tensorboard(tmp_path, capsys):
-    log = EventLog(tmp_path, 0)
+    log = EventLog(tmp_path)
     with largest_file(2000):
         for update in range(200):
             log.scalars({"a": 1.0}, update)

@@ -69,7 +69,7 @@ def test_its_configuration_is_read_and_run_again():
         *("dataset.held_steps", "dataset.rest"),  # new, as the next
         *("sampler.label_tilt", "sampler.counted_steps"),
         *("model.inputs", "model.frequencies", "model.frequency_dims"),
-        "training.observation_noise_raw",
+        *("training.observation_noise_raw", "preset", "track"),
     }
     assert parse(["--config", str(RUN / "config.yaml"), "--seed", "2"]).seed == 2
 

@@ -325,3 +325,74 @@ def test_an_action_changed_in_place_does_not_change_the_history(make_policy):
     before = state.previous_action.clone()
     action *= 100
     assert torch.equal(state.previous_action, before)
+
+
+def test_a_loop_that_drops_the_state_is_told_so_once(make_policy):
+    policy = make_policy()
+    policy.predict(np.zeros(4))
+    with pytest.warns(UserWarning, match=r"without state.*action, state = policy\.predict"):
+        policy.predict(np.ones(4))
+    policy.predict(np.ones(4))  # warnings are errors: no second one
+
+
+def test_episodes_begun_without_state_are_no_lost_states(make_policy):
+    policy = make_policy()
+    for deterministic in (True, False):  # two looks at one first step
+        policy.predict(np.zeros(4), deterministic=deterministic)
+    for _ in range(3):
+        _, state = policy.predict(np.zeros(4))
+        policy.predict(np.ones(4), state)
+
+
+def test_drawn_plans_differ_from_episode_to_episode(plans_made, make_policy, short_episodes):
+    """With one environment `evaluate_policy` must not play all episodes by one draw."""
+    from stable_baselines3.common.evaluation import evaluate_policy
+    from stable_baselines3.common.monitor import Monitor
+
+    policy = make_policy(planning=PlanningConfig(steps=2, sample=True))
+    assert policy.replan and not make_policy().replan
+    seen, begin = [], policy.predict
+
+    def predict(observation, state=None, **options):
+        action, state = begin(observation, state, **options)
+        seen.append(float(state.cache.plans[0].keys.sum()))
+        return action, state
+
+    policy.predict = predict
+    env = Monitor(make_environment(UMAZE))
+    evaluate_policy(policy, env, 3)
+    env.close()
+    plans = np.array(seen).reshape(3, short_episodes)
+    assert (plans == plans[:, :1]).all() and len(set(plans[:, 0])) == 3
+    assert len(plans_made) == 3
+
+
+@pytest.mark.parametrize("discrete", [False, True])
+def test_spaces_are_those_of_the_environment(discrete, make_policy):
+    policy = make_policy(discrete)
+    action, _ = policy.predict(np.zeros(4))
+    assert policy.action_space.contains(action)
+    assert policy.observation_space.contains(np.zeros(4, np.float32))
+
+
+def test_a_policy_saves_what_it_is_now(tmp_path, make_policy, make_metadata, make_policy_model):
+    model = make_policy_model()
+    metadata = make_metadata(config={"model": dataclasses.asdict(model.config)})
+    planning = PlanningConfig(steps=2, weight=3.0)
+    policy = LPTPolicy(model, metadata, planning=planning, target=12.5)
+    folder = policy.save(tmp_path / "mine")
+    again = LPTPolicy.load(folder)
+    assert (again.target, again.planning) == (12.5, planning) and repr(again) == repr(policy)
+    assert np.array_equal(again.predict(np.ones(4))[0], policy.predict(np.ones(4))[0])
+    with pytest.raises(FileExistsError, match="already exists"):
+        policy.save(folder)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(FileExistsError, match=r"no folder with a policy\.json"):
+        policy.save(tmp_path / "other", overwrite=True)
+    policy.save(folder, overwrite=True)
+
+
+def test_a_policys_repr_says_what_it_is(make_policy):
+    text = repr(make_policy(discrete=True))
+    for word in ("maze2d-umaze", "lpt", "10 updates", "Discrete(3)", "target=40", "cpu"):
+        assert word in text

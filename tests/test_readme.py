@@ -1,4 +1,4 @@
-"""What the README says works: every block runs, from its top to its bottom, and its links exist.
+"""What the README and the how-to pages say works: every block runs, top to bottom, links exist.
 
 Trainings are cut to a few updates of a small model and evaluations to two episodes; a small run
 stands in for the quick start's, in the folder that the README names.
@@ -16,44 +16,56 @@ import pytest
 import tyro
 import yaml
 
-from lpt.cli import bench, data, play, report, sweep, train
+from lpt.cli import bench, data, info, play, report, sweep, train
 from lpt.cli import eval as evaluation
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RUN = Path("runs/maze2d-umaze/amortized-seed0")
+RUN = Path("runs/maze2d-umaze/langevin-seed0")
+PAGES = {"README.md": README} | {
+    name: (ROOT / "docs" / name).read_text(encoding="utf-8")
+    for name in ("own_environment.md", "loops.md")
+}
+"""Pages whose blocks are run."""
 NOT_OURS = {"python3", "source", "pip", "tensorboard", "bash"}
 """Programs that the README only mentions."""
 TABLES = ("results.md", "mujoco.md")
 """Pages in docs/ whose tables `make figures` makes, besides the README's."""
 
 
-def blocks() -> list[tuple[str, str]]:
+def blocks(page: str) -> list[tuple[str, str]]:
     """(language, content) of the code blocks."""
-    found = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert {language for language, _ in found} == {"bash", "python"}
+    found = re.findall(r"^```(\w+)\n(.*?)^```", PAGES[page], re.MULTILINE | re.DOTALL)
+    assert {language for language, _ in found} <= {"bash", "python"}
     return found
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, make_data, flags, lpt_train) -> Path:
-    """A working folder with the run of the quick start and a little data."""
+def quick_start(tmp_path, monkeypatch, make_data, flags, lpt_train) -> Path:
+    """A working folder with the run of the quick start."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("LPT_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "d4rl"))
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
-    replay = str(tmp_path / "d4rl" / "hopper_medium_replay-v2.hdf5")
-    assert data.main(["make", "hopper-medium-replay", "--steps", "6000", "--out", replay]) == 0
     umaze = make_data(tmp_path / "d4rl" / "maze2d-umaze-sparse-v1.hdf5")
     assert lpt_train([*flags(umaze, tmp_path / RUN), "--evaluation.sweep", "0", "150"]) == 0
     return tmp_path
 
 
-def test_every_block_runs_from_top_to_bottom(folder, sizes):
+@pytest.fixture
+def folder(quick_start) -> Path:
+    """The same with data of a robot."""
+    replay = str(quick_start / "d4rl" / "hopper_medium_replay-v2.hdf5")
+    data.main(["make", "hopper-medium-replay", "--steps", "6000", "--out", replay])
+    return quick_start
+
+
+def run_page(page: str, sizes: list[str]) -> dict:
+    """Run every block; the names that its Python leaves."""
     names: dict = {}
     short = ["--updates", "3", *sizes]
-    for language, block in blocks():
+    for language, block in blocks(page):
         module = re.match(r"# (\w+\.py)\n", block)
         if language == "bash":
             for line in filter(None, block.splitlines()):
@@ -61,8 +73,28 @@ def test_every_block_runs_from_top_to_bottom(folder, sizes):
         elif module:
             Path(module[1]).write_text(block, encoding="utf-8")
         else:
-            exec(compile(block, "README.md", "exec"), names)
+            exec(compile(block, page, "exec"), names)
+    return names
+
+
+def test_every_block_runs_from_top_to_bottom(folder, sizes):
+    names = run_page("README.md", sizes)
     assert names["truncated"] and 0 <= names["mean"] <= 300
+
+
+def test_every_loop_runs(short_episodes, quick_start, sizes):
+    names = run_page("loops.md", sizes)
+    assert names["start"].shape == (3,) and names["state"].rows == 3
+
+
+def test_the_road_from_an_environment_to_a_policy_runs(tmp_path, monkeypatch, sizes):
+    from stable_baselines3 import PPO
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(PPO, "learn", lambda self, *_, **__: self)  # untrained agents will do
+    names = run_page("own_environment.md", sizes)
+    assert names["ended"] and (tmp_path / "cartpole_300" / "policy.json").is_file()
+    assert (tmp_path / "evaluation.json").is_file() and (tmp_path / "cartpole.png").is_file()
 
 
 def run_command(line: str, short: list[str]) -> None:
@@ -73,8 +105,10 @@ def run_command(line: str, short: list[str]) -> None:
     if program == "make":
         known_to_make(line)
     elif program == "lpt-train":
-        resuming = "--resume" in arguments
-        assert train.main(arguments if resuming else [*arguments, *short]) == 0
+        if "--extend" in arguments:
+            arguments[-1] = "2"
+        going_on = {"--resume", "--extend"} & set(arguments)
+        assert train.main(arguments if going_on else [*arguments, *short]) == 0
     elif program == "lpt-eval" and "--video" in arguments:  # films need OpenGL
         tyro.cli(evaluation.Arguments, args=arguments)
     elif program == "lpt-eval":
@@ -84,8 +118,10 @@ def run_command(line: str, short: list[str]) -> None:
             patch.setattr("sys.stdin", io.StringIO("4\nq\n"))
             assert play.main(arguments) == 0
     elif program == "lpt-data":
-        short = ["--steps", "2500"] if arguments[0] == "make" else []
-        assert data.main([*arguments, *short]) == 0
+        few = {"make": ["--steps", "2500"], "record": ["--episodes", "12"]}
+        assert data.main([*arguments, *few.get(arguments[0], [])]) == 0
+    elif program == "lpt-info":
+        assert info.main(arguments) == 0
     elif program == "lpt-bench":
         run_benchmark(arguments)
     elif program == "lpt-sweep":
@@ -139,6 +175,8 @@ def test_the_results_table_has_its_markers():
 
 
 def test_links_lead_somewhere():
-    links = re.findall(r"\]\(([^)#]+)\)", README + (ROOT / "CONTRIBUTING.md").read_text())
-    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
-    assert not missing
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+        inner = [link for link in links if "://" not in link]
+        assert [link for link in inner if not (page.parent / link).exists()] == [], page

@@ -150,7 +150,7 @@ def test_missing_files_and_data_are_told_before_anything_starts(tmp_path, capsys
 def swept(umaze, forks, tmp_path_factory):
     """The folder and file of a sweep of two runs, one of which cannot be."""
     folder = tmp_path_factory.mktemp("sweep")
-    impossible = {"sampler": {"batch_trajectories": 100_000}}
+    impossible = {"training": {"observation_noise": 0, "observation_noise_raw": [0.1]}}
     path = write_sweep(folder, umaze, overrides={"fine": {}, "broken": impossible})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lpt.sweep.runner.sys.executable", str(forks.python))
@@ -165,7 +165,7 @@ def test_a_failed_run_is_recorded_and_the_rest_goes_on(swept):
     result = json.loads((out / fine["results"][0]).read_text())
     assert result["updates"] == 20 and len(result["last"]["returns"]) == 2
     assert broken["status"] == "failed" and broken["results"] == []
-    assert broken["error"].startswith("Traceback") and "batch_trajectories" in broken["error"]
+    assert broken["error"].startswith("Traceback") and "observation_noise_raw" in broken["error"]
     assert (out / fine["folder"] / "config.yaml").is_file()
     assert "data: maze2d-umaze" in (out / fine["log"]).read_text()
 

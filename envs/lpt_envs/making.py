@@ -1,4 +1,4 @@
-"""Making MuJoCo environments without the noise that their users can do nothing about."""
+"""Making environments without the noise that users can do nothing about, and their time limits."""
 
 from __future__ import annotations
 
@@ -42,6 +42,26 @@ def make_env(env_id: str, **options: Any) -> gym.Env:
     if isinstance(env.observation_space, gym.spaces.Dict):
         return gym.wrappers.FlattenObservation(env)
     return env
+
+
+def time_limit(env_id: str) -> int | None:
+    """Return the steps after which an environment's episodes are truncated.
+
+    Args:
+        env_id: gymnasium id; `module:Name-v0` imports the module that registers it first.
+
+    Returns:
+        None where it has no limit or is not known here, which making it would say.
+    """
+    module, _, name = env_id.rpartition(":")
+    try:
+        if module == "gymnasium_robotics":
+            _prepare_robotics()
+        if module:
+            importlib.import_module(module)
+        return gym.spec(name).max_episode_steps
+    except (ImportError, gym.error.Error):
+        return None
 
 
 def _prepare_robotics() -> None:

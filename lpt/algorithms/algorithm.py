@@ -10,7 +10,7 @@ import gymnasium
 import torch
 from torch import Tensor, nn
 
-from lpt.config import Config, ModelConfig, PlanningConfig, SamplerConfig
+from lpt.config import Config, ModelConfig, PlanningConfig
 from lpt.data import Batch, TrajectoryDataset
 from lpt.inference.engines import PosteriorEngine, PosteriorSample
 from lpt.inference.noise import Noise
@@ -97,9 +97,6 @@ class Algorithm(Protocol):
 
     def training_data(self, dataset: TrajectoryDataset) -> TrajectoryDataset:
         """Return what it learns from; raises ValueError where it cannot."""
-
-    def sampler(self, config: SamplerConfig, dataset: TrajectoryDataset) -> SamplerConfig:
-        """Return the sampler's settings for its data."""
 
     def inference(self, context: LearningContext) -> Inference:
         """Return where prompts come from while learning."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lpt.algorithms.algorithm import Inference, LearningContext, LogLikelihood
-from lpt.config import ModelConfig, PlanningConfig, SamplerConfig
+from lpt.config import ModelConfig, PlanningConfig
 from lpt.data import Batch, TrajectoryDataset
 from lpt.inference.chains import Chains
 from lpt.inference.engines import (
@@ -47,10 +47,6 @@ class LatentPlan:
     def training_data(self, dataset: TrajectoryDataset) -> TrajectoryDataset:
         """Return all data as they are."""
         return dataset
-
-    def sampler(self, config: SamplerConfig, dataset: TrajectoryDataset) -> SamplerConfig:
-        """Return the settings as they are."""
-        return config
 
     def inference(self, context: LearningContext) -> Inference:
         """Return inference by the configured engine."""

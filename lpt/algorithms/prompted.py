@@ -11,7 +11,7 @@ Generator, optimizer, budget and evaluation are LPT's own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import gymnasium
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from lpt.algorithms.algorithm import Inference, LearningContext, LogLikelihood
-from lpt.config import ModelConfig, PlanningConfig, SamplerConfig
+from lpt.config import ModelConfig, PlanningConfig
 from lpt.data import Batch, TrajectoryDataset
 from lpt.inference.engines import PosteriorEngine, PosteriorSample
 from lpt.inference.noise import Noise
@@ -48,18 +48,6 @@ class Prompted:
     def training_data(self, dataset: TrajectoryDataset) -> TrajectoryDataset:
         """Return the share of the data that it learns from."""
         return dataset if self.share == 1 else dataset.best(self.share)
-
-    def sampler(self, config: SamplerConfig, dataset: TrajectoryDataset) -> SamplerConfig:
-        """Return settings for a share of fewer trajectories than a batch has.
-
-        The same number of segments is taken from the trajectories there are; where trajectories
-        are read whole, there are fewer of them.
-        """
-        count, asked = len(dataset), config.batch_trajectories
-        if self.share == 1 or asked <= count:
-            return config
-        segments = -(-config.segments * asked // count)
-        return replace(config, batch_trajectories=count, segments=segments)
 
     def inference(self, context: LearningContext) -> Inference:
         """Return the model's own prompts."""

@@ -15,6 +15,7 @@ from lpt.bench.speed import measure
 from lpt.bench.table import print_speed
 from lpt.cli import sweep
 from lpt.cli.ending import ending
+from lpt.cli.version import show_version
 from lpt.config.command_line import parse_config
 from lpt.machine.disk import check_writable
 from lpt.machine.files import check_absent, write_json
@@ -45,6 +46,8 @@ class Speed(Amounts):
 def main(args: Sequence[str] | None = None) -> int:
     """Run `lpt-bench speed`; returns the exit code, 2 for a user's error."""
     arguments = list(sys.argv[1:] if args is None else args)
+    if show_version("lpt-bench", arguments):
+        return 0
     if arguments[:1] == ["run"]:
         print("lpt-bench: lpt-bench run is lpt-sweep now (this name goes in 0.3)", file=sys.stderr)
         return sweep.main(arguments[1:])

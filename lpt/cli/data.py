@@ -1,17 +1,20 @@
-"""`lpt-data`: make data sets and say what is in them."""
+"""`lpt-data`: make, record and convert data sets, and say what is in them."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 import tyro
 
+from lpt.cli.data_record import Record, run_record
+from lpt.cli.data_show import List, Show, run_list, run_show
 from lpt.cli.ending import ending
+from lpt.cli.version import show_version
 from lpt.config import DatasetConfig
 from lpt.data.dataset import TrajectoryDataset
 from lpt.data.formats.d4rl import write_d4rl
@@ -103,21 +106,19 @@ class Convert:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run `lpt-data make`, `info` or `convert`; returns the exit code, 2 for a user's error."""
-    make = Annotated[Make, tyro.conf.subcommand("make")]
-    info = Annotated[Info, tyro.conf.subcommand("info")]
-    conversion = Annotated[Convert, tyro.conf.subcommand("convert")]
-    command = tyro.cli(make | info | conversion, args=args, prog="lpt-data", description=__doc__)
+    """Run one of the subcommands; returns the exit code, 2 for a user's error."""
+    if show_version("lpt-data", sys.argv[1:] if args is None else args):
+        return 0
+    parts = {
+        name: Annotated[kind, tyro.conf.subcommand(name)] for kind, (name, _) in _COMMANDS.items()
+    }
+    commands: Any = Union[tuple(parts.values())]  # noqa: UP007
+    command = tyro.cli(commands, args=args, prog="lpt-data", description=__doc__)
     return ending("lpt-data", lambda: _run(command))
 
 
-def _run(command: Make | Info | Convert) -> None:
-    if isinstance(command, Make):
-        run_make(command)
-    elif isinstance(command, Info):
-        run_info(command)
-    else:
-        run_convert(command)
+def _run(command: Any) -> None:
+    _COMMANDS[type(command)][1](command)
 
 
 def run_make(command: Make) -> TrajectoryDataset:
@@ -260,6 +261,17 @@ def _add_figures(path: Path, name: str, figures: dict[str, Any]) -> None:
     record[name] = figures
     write_json(record, path, overwrite=True)
     print(f"added {name} to {path}")
+
+
+_COMMANDS: dict[type, tuple[str, Callable[[Any], object]]] = {
+    List: ("list", run_list),
+    Show: ("show", run_show),
+    Info: ("info", run_info),
+    Make: ("make", run_make),
+    Record: ("record", run_record),
+    Convert: ("convert", run_convert),
+}
+"""The subcommands by what they take."""
 
 
 if __name__ == "__main__":

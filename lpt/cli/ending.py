@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -49,6 +50,19 @@ def ending(name: str, work: Callable[[], object], stopped: Callable[[], str] | N
     finally:
         if alone:
             signal.signal(signal.SIGINT, _end)
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Have Ctrl-C end the process while the block imports, see `end_at_once`."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is _unwind:
+        signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        if before is _unwind:
+            signal.signal(signal.SIGINT, _unwind)
 
 
 def _unwind(number: int, frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@ import tyro
 
 from lpt.checkpoint.files import load_training_state
 from lpt.cli.ending import ending
+from lpt.cli.version import show_version
 from lpt.config import EvaluationConfig
 from lpt.evaluation.policy import LPTPolicy
 from lpt.evaluation.rollout import Evaluation, evaluate
@@ -69,6 +70,8 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 with one line on stderr for a user's error."""
+    if show_version("lpt-eval", sys.argv[1:] if arguments is None else arguments):
+        return 0
     options = tyro.cli(Arguments, args=arguments, description=DESCRIPTION, prog="lpt-eval")
     return ending("lpt-eval", lambda: run(options))
 
@@ -131,6 +134,7 @@ def _evaluate(
         deterministic=config.deterministic if mode is None else mode == "mode",
         parallel=config.parallel,
         record=options.plot is not None,
+        progress=True,
     )
 
 
@@ -169,6 +173,8 @@ def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation])
         swept = len(evaluations) > 1
         figure = sweep_figure(evaluations) if swept else trajectories_figure(first)
         print(f"wrote {save_figure(figure, options.plot)}")
+    if options.sweep and next(options.run.glob("events.out.tfevents*"), None) is not None:
+        _show_sweep(policy, options.run, evaluations)
     if options.video is not None:
         from lpt.evaluation.video import record_video
 
@@ -183,6 +189,16 @@ def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation])
             deterministic=first.deterministic,
         )
         print(f"wrote {options.video}")
+
+
+def _show_sweep(policy: LPTPolicy, run: Path, evaluations: list[Evaluation]) -> None:
+    """Add the sweep's figure to the run's TensorBoard."""
+    from lpt.reporting.figures import sweep_figure
+    from lpt.training.board import Board
+
+    board = Board(replace(policy.metadata.config, track="tensorboard"), run)
+    board.image("evaluation/sweep", sweep_figure(evaluations), policy.metadata.updates)
+    board.close()
 
 
 def _label(policy: LPTPolicy, options: Arguments) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import tyro
 
 from lpt.cli.ending import ending
+from lpt.cli.version import show_version
 from lpt.evaluation import LPTPolicy, PolicyState
 from lpt_envs.connect_four.board import CELLS, COLUMNS
 from lpt_envs.connect_four.play import Session, make_console
@@ -56,6 +57,8 @@ class Arguments:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 with one line on stderr for a user's error."""
+    if show_version("lpt-play", sys.argv[1:] if arguments is None else arguments):
+        return 0
     options = tyro.cli(Arguments, args=arguments, description=DESCRIPTION, prog="lpt-play")
     for stream in (sys.stdin, sys.stdout):
         if hasattr(stream, "reconfigure"):

@@ -13,6 +13,7 @@ import tyro
 
 from lpt.checkpoint.files import load_policy_files
 from lpt.cli.ending import ending
+from lpt.cli.version import show_version
 from lpt.data import load
 from lpt.data.scores import find_reference
 from lpt.evaluation import LPTPolicy
@@ -161,6 +162,8 @@ def plan_space(
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    if show_version("lpt-report", sys.argv[1:] if arguments is None else arguments):
+        return 0
     return ending("lpt-report", lambda: _run(arguments))
 
 

@@ -12,6 +12,7 @@ import tyro
 from tqdm import tqdm
 
 from lpt.cli.ending import ending
+from lpt.cli.version import show_version
 from lpt.machine.disk import writing
 from lpt.machine.locks import FolderLock
 from lpt.sweep.records import unfinished
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: all went well; 1: a run of the sweep failed; 2: a user's error, with its message on stderr;
     128 + n: stopped by signal n.
     """
+    if show_version("lpt-sweep", sys.argv[1:] if arguments is None else arguments):
+        return 0
     command = tyro.cli(Arguments, args=arguments, prog="lpt-sweep")
     return ending("lpt-sweep", lambda: run_sweep(command), lambda: "the same command goes on")
 

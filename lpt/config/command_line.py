@@ -6,34 +6,35 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypeVar
 
 import tyro
 
 from lpt.config.groups import Device
-from lpt.config.presets import presets, starting_point
+from lpt.config.presets import preset_names, starting_point
 from lpt.config.settings import Config
 from lpt.config.tree import ENGINES_OF_0_1, read_config
 from lpt.config.trust import check_environment
 
 DESCRIPTION = """Train a Latent Plan Transformer and evaluate its last checkpoint.
 
---env NAME (or --task NAME) takes the task's preset; every field below can be overridden. Known
-tasks: {tasks}.
-Any other NAME is a task of your own: give its --source, and --env-id to evaluate in.
+--env NAME (or --task NAME) takes the task's preset; every field below can be overridden.
+Any NAME without a preset is a task of your own: give its --source, and --env-id to evaluate in.
+--preset NAME takes other settings to begin with than the task's: {presets}.
 --config FILE.yaml takes a stored configuration, such as a run's config.yaml, instead of a preset.
-With --resume RUN the run's own settings are used; nothing else needs to be given."""
+With --resume RUN the run's own settings are used; nothing else needs to be given.
+--extend RUN --steps N goes on with a run for N updates more than it was made for."""
 
 RENAMED = {"--data": "--source", "--inference": "--engine", "--steps": "--updates"}
 """Flags of version 0.1, by their present names; they go in version 0.3."""
 _TASK = ("--task", "--env")
+Going = TypeVar("Going", bound="Places")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resume:
-    """What `lpt-train --resume RUN` heeds: where things are, not what is learned."""
+class Places:
+    """What a run that goes on heeds: where things are, not what is learned."""
 
-    resume: Path
-    """Run folder to continue from its last checkpoint, with its own settings."""
     source: str | None = None
     """Where the run's data are now; unset: where they were."""
     device: Device = "auto"
@@ -44,17 +45,37 @@ class Resume:
     """Gymnasium id to evaluate in; unset: the run's own, if its package is known."""
 
 
-def parse(arguments: Sequence[str]) -> Config | Resume:
+@dataclass(frozen=True, kw_only=True)
+class Resume(Places):
+    """`lpt-train --resume RUN`."""
+
+    resume: Path
+    """Run folder to continue from its last checkpoint, with its own settings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extend(Places):
+    """`lpt-train --extend RUN --steps N`."""
+
+    extend: Path
+    """Run folder to continue from its last checkpoint, for longer than it was made for."""
+    steps: Annotated[int, tyro.conf.arg(aliases=["--updates"])]
+    """Updates more than the run was made for."""
+
+
+def parse(arguments: Sequence[str]) -> Config | Resume | Extend:
     """Return what a command line of `lpt-train` asks for.
 
     Raises:
         FileNotFoundError: if `--config` names no file.
-        ValueError: for an unknown task, or settings given beside `--resume`.
+        ValueError: for an unknown task, or settings given beside `--resume` or `--extend`.
         SystemExit: for `--help`, unknown flags and values of a wrong type (usage is printed).
     """
+    if _is_given(arguments, "--extend", "a run's folder, as in --extend runs/mine --steps 1000"):
+        return _parse_places(Extend, "--extend", list(arguments))
     arguments = _with_present_names(arguments)
     if _is_given(arguments, "--resume", "a run's folder, as in --resume runs/mine"):
-        return _parse_resume(arguments)
+        return _parse_places(Resume, "--resume", arguments)
     return parse_config(arguments)
 
 
@@ -64,12 +85,17 @@ def parse_config(arguments: Sequence[str]) -> Config:
     _is_given(arguments, "--config", "a YAML file, as in --config runs/mine/config.yaml")
     stored = _value(arguments, "--config")
     arguments = _without(arguments, "--config")
-    description = DESCRIPTION.format(tasks=", ".join(sorted(presets())))
-    task = _value(arguments, *_TASK)
+    description = DESCRIPTION.format(presets=", ".join(preset_names()))
+    task, preset = _value(arguments, *_TASK), _value(arguments, "--preset")
     if stored is not None:
         default = read_config(stored)
         if default.env_id is not None and _value(arguments, "--env-id") is None:
             check_environment(default.env_id, stored)
+        if preset is not None:
+            raise ValueError(
+                f"--preset {preset} beside --config {stored}: both say where settings begin, leave "
+                "out one of them"
+            )
         if task not in (None, default.task):
             raise ValueError(
                 f"--env {task} beside --config {stored}, whose settings are those of "
@@ -78,20 +104,30 @@ def parse_config(arguments: Sequence[str]) -> Config:
     elif task is None:  # --help, or the parser's word that it is missing
         return tyro.cli(Config, args=arguments, description=description, prog="lpt-train")
     else:
-        default = starting_point(task, _value(arguments, "--source") is not None)
+        default = starting_point(task, _value(arguments, "--source") is not None, preset)
     return tyro.cli(
         Config, args=arguments, default=default, description=description, prog="lpt-train"
     )
 
 
-def _parse_resume(arguments: list[str]) -> Resume:
+def parse_for_help(arguments: Sequence[str]) -> Config | None:
+    """Return the settings whose values a help text shows: those of a task or preset, if named.
+
+    Raises:
+        ValueError: for an unknown one.
+    """
+    task, preset = _value(arguments, *_TASK), _value(arguments, "--preset")
+    return None if task is None and preset is None else starting_point(task or "", True, preset)
+
+
+def _parse_places(kind: type[Going], flag: str, arguments: list[str]) -> Going:
     options, rest = tyro.cli(
-        Resume, args=_without(arguments, *_TASK), prog="lpt-train", return_unknown_args=True
+        kind, args=_without(arguments, *_TASK), prog="lpt-train", return_unknown_args=True
     )
     given = sorted({word.partition("=")[0] for word in rest if word.startswith("--")})
     if rest:
         raise ValueError(
-            f"--resume goes on with the run's own settings: leave out {', '.join(given or rest)} "
+            f"{flag} goes on with the run's own settings: leave out {', '.join(given or rest)} "
             "(only --source, --device, --results, --env-id may be given anew)"
         )
     return options

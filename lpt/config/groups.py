@@ -7,7 +7,7 @@ is also what `lpt-train --help` prints.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Algorithm = Literal["lpt", "bc", "bc-10", "dt-final", "dt"]
@@ -16,6 +16,8 @@ Engine = Literal["langevin", "langevin-paper", "preconditioned", "amortized", "v
 """How plans are inferred while learning (`lpt.inference.engines`)."""
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where to compute; auto takes a GPU if there is one."""
+Track = Literal["tensorboard", "wandb"]
+"""Where a run's scalars and images go (`lpt.training.board`)."""
 Precision = Literal["float32", "bfloat16"]
 """Of matrix products (`lpt.machine.precision`)."""
 ReturnConvention = Literal["recorded", "held"]
@@ -48,7 +50,8 @@ class DatasetConfig:
     """How stored steps become labeled trajectories."""
 
     horizon: int | None = None
-    """Evaluation horizon H of the task in steps; unset: the task's or file's own."""
+    """Evaluation horizon H in steps; unset: the environment's time limit, else the task's or the
+    file's own."""
     returns: ReturnConvention = "recorded"
     """'recorded' labels a trajectory with its sum of rewards; 'held' adds (H - length) times its
     last reward unless it truly terminated."""
@@ -116,6 +119,18 @@ class SamplerConfig:
     """Whether one segment lies in each M-th of a trajectory, instead of M anywhere: the same sum
     is estimated with less noise."""
 
+    def fitted(self, trajectories: int) -> SamplerConfig:
+        """Return settings for data that may have fewer trajectories than a batch.
+
+        The same number of segments is taken from the trajectories there are; where trajectories
+        are read whole, there are fewer of them.
+        """
+        asked = self.batch_trajectories
+        if asked <= trajectories:
+            return self
+        segments = -(-self.segments * asked // trajectories)
+        return replace(self, batch_trajectories=trajectories, segments=segments)
+
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that make no batch, and weights that are no weights."""
         if self.batch_trajectories < 1 or self.segments < 0 or self.segment_steps < 1:
@@ -157,8 +172,9 @@ class ModelConfig:
     """N: tokens of the latent plan."""
     dropout: float = 0.0
     """Dropout in the blocks while learning; never in chains, planning or rollouts."""
-    likelihood: Literal["gaussian", "censored", "categorical"] = "gaussian"
-    """Action likelihood; 'censored' is a Gaussian clipped to the action bounds."""
+    likelihood: Literal["auto", "gaussian", "censored", "categorical"] = "auto"
+    """Action likelihood; 'auto' is categorical where the data's actions are discrete, else
+    gaussian; 'censored' is a Gaussian clipped to the action bounds."""
     action_std: float = 0.5
     """sigma_a in action units (continuous actions)."""
     return_std: float = 1.0
@@ -210,9 +226,15 @@ class ModelConfig:
             )
 
     @property
-    def discrete(self) -> bool:
-        """Whether the likelihood is of discrete actions."""
-        return self.likelihood == "categorical"
+    def discrete(self) -> bool | None:
+        """Whether the likelihood is of discrete actions; None where the data decide."""
+        return None if self.likelihood == "auto" else self.likelihood == "categorical"
+
+    def fitted(self, discrete: bool) -> ModelConfig:
+        """Return the settings with the likelihood that the data's actions decide."""
+        if self.likelihood != "auto":
+            return self
+        return replace(self, likelihood="categorical" if discrete else "gaussian")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,15 @@
-"""Presets: settings by task, in `configs/`, one file for a family of tasks."""
+"""Presets: settings by task or by family of tasks, in `configs/`, one file for a family.
+
+A run has a task, whose name its folder and results carry, and a preset, where its settings begin.
+Without `--preset` the task's name says which.
+"""
 
 from __future__ import annotations
 
+import difflib
+import re
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +17,11 @@ import yaml
 
 from lpt.config.settings import Config
 from lpt.config.tree import from_tree, merge
+
+PLAIN = "plain"
+"""The preset of data that nobody has tuned settings for."""
+_NEAR = 0.85
+"""From this likeness on, a name is taken for a known one mistyped."""
 
 
 def preset_folder() -> Path:
@@ -20,33 +33,91 @@ def preset_folder() -> Path:
 
 def presets() -> dict[str, dict[str, Any]]:
     """Return every task's preset as a tree (the family's defaults with the task's own on top)."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in sorted(preset_folder().glob("*.yaml")):
-        family = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for task, own in family["tasks"].items():
-            found[task] = {"task": task, **merge(family["defaults"], own or {})}
-    return found
+    return {
+        task: {"task": task, "preset": task, **merge(family["defaults"], own or {})}
+        for family in _families(preset_folder()).values()
+        for task, own in family["tasks"].items()
+    }
+
+
+def family_names() -> list[str]:
+    """Return the names of the families, which `--preset` takes too."""
+    return list(_families(preset_folder()))
+
+
+def preset_names() -> list[str]:
+    """Return what `--preset` takes: families such as maze2d or plain, then single tasks."""
+    families = family_names()
+    return [*families, *sorted({*presets()} - {*families})]
 
 
 def preset(task: str) -> Config:
-    """Return the configuration of a task.
+    """Return the configuration of a task, whose name may end in a version.
 
     Raises:
-        ValueError: if no preset has this name; the known ones are listed.
+        ValueError: if no preset has this name; the nearest or the known ones are named.
+    """
+    return starting_point(task, has_source=False)
+
+
+def starting_point(task: str, has_source: bool, name: str | None = None) -> Config:
+    """Return where the settings of a task begin, under the task's own name.
+
+    Args:
+        task: any name.
+        has_source: whether its data are given, so that it may be a task of one's own.
+        name: of the preset; None: the task's own or, for a task of one's own, the plain one.
+
+    Raises:
+        ValueError: if there is no such preset, or the task's name is another one mistyped.
+    """
+    name = name or find_preset(task)
+    if name is None:
+        _check_own(task, has_source)
+        name = PLAIN
+    known = presets() | {
+        family: {"preset": family, **content["defaults"]}
+        for family, content in _families(preset_folder()).items()
+        if family not in presets()
+    }
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}? There are " if near else "choose one of "
+        raise ValueError(f"no preset {name!r}: {hint}{', '.join(preset_names())}")
+    return replace(from_tree({**known[name], "task": name}, f"preset {name}"), task=task)
+
+
+def find_preset(task: str) -> str | None:
+    """Return the preset that a task's name means, None if there is none.
+
+    `hopper-medium-v2` means `hopper-medium`, `maze2d-umaze-sparse-v1` means `maze2d-umaze`: which
+    version of the data it is, their source says.
     """
     known = presets()
-    if task not in known:
+    bare = re.sub(r"-v\d+$", "", task).removesuffix("-sparse")
+    return next((name for name in (task, bare) if name in known), None)
+
+
+def _check_own(task: str, has_source: bool) -> None:
+    """Raise ValueError for a name that is no task of one's own."""
+    known = sorted(presets())
+    near = difflib.get_close_matches(task, known, n=1, cutoff=_NEAR)
+    if near:
         raise ValueError(
-            f"no preset for task {task!r}: choose one of {', '.join(sorted(known))}; a task of "
-            "your own needs its data (--source FILE)"
+            f"no preset for task {task!r}: did you mean {near[0]}? To keep this name, say where "
+            f"its settings begin, as in --preset {near[0]} or --preset {PLAIN}"
         )
-    return from_tree(known[task], f"preset of {task}")
+    if not has_source:
+        raise ValueError(
+            f"no preset for task {task!r}: choose one of {', '.join(known)}; a task of your own "
+            "needs its data (--source FILE), another one's settings are taken by --preset NAME"
+        )
 
 
-def starting_point(task: str, has_source: bool) -> Config:
-    """Return a task's preset, or plain settings for a task of one's own whose data are given.
-
-    Raises:
-        ValueError: if there is neither a preset nor a source.
-    """
-    return Config(task=task) if has_source and task not in presets() else preset(task)
+@cache
+def _families(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the content of every file in a folder, by the name of the family; to be read only."""
+    return {
+        path.stem.replace("_", "-"): yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob("*.yaml"))
+    }

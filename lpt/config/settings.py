@@ -20,6 +20,7 @@ from lpt.config.groups import (
     PosteriorConfig,
     ProposalConfig,
     SamplerConfig,
+    Track,
     TrainingConfig,
     check_choice,
 )
@@ -33,7 +34,11 @@ class Config:
     """Everything that decides a run; stored with it."""
 
     task: Annotated[str, tyro.conf.arg(aliases=["--env"])]
-    """A data set with its environment, such as maze2d-umaze; its preset lies in configs/."""
+    """Name of a data set with its environment, such as maze2d-umaze; run folder, results and tables
+    carry it."""
+    preset: str = ""
+    """Where its settings begin: maze2d, mujoco, connect-four, robotics, plain, or another task's
+    name; unset: the task's own or, for a task of one's own, plain."""
     env_id: str | None = None
     """Gymnasium id to evaluate in; unset: the one the data name."""
     source: str = "auto"
@@ -53,6 +58,11 @@ class Config:
     """Folder for <task>/<algorithm>/seed<seed>.json; unset: results/ in the run folder."""
     label: str = ""
     """Ends the algorithm's name in results, as in lpt-recorded: keeps variants apart."""
+    init_from: Path | None = None
+    """Run or checkpoint whose weights the run begins with; unset: random ones."""
+    track: Track = "tensorboard"
+    """Where scalars and images go: TensorBoard files in the run folder, or wandb besides (pip
+    install 'lpt-toolkit[wandb]')."""
     device: Device = "auto"
     """auto takes a GPU if there is one."""
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
@@ -66,7 +76,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Raise ValueError for unknown names, no updates, or names that are no folder's."""
-        for name, kind in (("algorithm", Algorithm), ("engine", Engine), ("device", Device)):
+        kinds = {"algorithm": Algorithm, "engine": Engine, "device": Device, "track": Track}
+        for name, kind in kinds.items():
             check_choice(name, getattr(self, name), get_args(kind))
         odd = ".." in self.task or self.task.startswith("/") or not self.task.isprintable()
         if odd or len(self.task) > 200:

@@ -13,6 +13,12 @@ KNOWN_PACKAGES = ("gymnasium", "gymnasium_robotics", "lpt_envs")
 """Packages that ids of any origin may name."""
 
 
+def is_known(env_id: str) -> bool:
+    """Return whether making an id's environment imports nothing but known or imported packages."""
+    module, colon, _ = env_id.partition(":")
+    return not colon or module.partition(".")[0] in KNOWN_PACKAGES or module in sys.modules
+
+
 def check_environment(env_id: str, origin: str) -> str:
     """Return an id that was read from a file, if making its environment imports nothing unknown.
 
@@ -23,9 +29,8 @@ def check_environment(env_id: str, origin: str) -> str:
     Raises:
         ValueError: it names a package that is neither known nor imported; says how to allow it.
     """
-    module, colon, _ = env_id.partition(":")
-    known = not colon or module.partition(".")[0] in KNOWN_PACKAGES or module in sys.modules
-    if not known:
+    if not is_known(env_id):
+        module = env_id.partition(":")[0]
         raise ValueError(
             f"{origin} names the environment {env_id!r}, which would run the code of the package "
             f"{module!r}: if you trust it, name it yourself with --env-id {env_id} (in Python: "

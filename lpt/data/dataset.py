@@ -182,6 +182,9 @@ class TrajectoryDataset:
             "min_length": config.min_length,
             "dropped_short_trajectories": dropped,
         }
+        stored = provenance.details.get("horizon")
+        if stored not in (None, config.horizon):
+            record["stored_horizon"] = stored
         rewards, offsets, ended = (arrays[key] for key in ("rewards", "offsets", "terminated"))
         returns = label(rewards, offsets, ended, config.returns, config.horizon, where)
         return cls(
@@ -268,6 +271,18 @@ class TrajectoryDataset:
         """Standard deviation of the labels over trajectories, raw units; one if all are equal."""
         std = float(self.returns.std(dtype=np.float64))
         return std if std > 1e-6 * max(1.0, abs(self.return_mean)) else 1.0
+
+    def with_horizon(self, horizon: int) -> TrajectoryDataset:
+        """Return the same steps, labeled for another evaluation horizon."""
+        config = replace(self.config, horizon=horizon)
+        inputs = (self.rewards, self.offsets, self.terminated)
+        details = {**self.provenance.details, "horizon": horizon}
+        return replace(
+            self,
+            config=config,
+            returns=_frozen(label(*inputs, config.returns, horizon)),
+            provenance=replace(self.provenance, details=details),
+        )
 
     def best(self, share: float) -> TrajectoryDataset:
         """Return the trajectories with the highest returns, in their order (CORL's %BC).

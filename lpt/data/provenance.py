@@ -17,13 +17,17 @@ from lpt.machine.origin import check_origin
 from lpt.machine.untrusted import parse_object
 from lpt.version import __version__
 
+MADE_HERE = ("regenerated", "recorded")
+"""Sources of data whose name and environment only their file knows."""
+
 
 @dataclass(frozen=True)
 class Provenance:
     """Where a data set came from; JSON-serializable."""
 
     source: str = "arrays"
-    """`d4rl`, `minari`, `regenerated`, `npz`, `hdf5`, `games` or `arrays` (built in memory)."""
+    """`d4rl`, `minari`, `regenerated`, `recorded` (by `lpt-data record`), `npz`, `hdf5`, `games` or
+    `arrays` (built in memory)."""
     id: str = "arrays"
     """Name of the data, such as `maze2d-umaze`."""
     env_id: str | None = None
@@ -80,7 +84,7 @@ def file_provenance(
         path: the file.
         kind: source named where neither the file nor `origin` says otherwise.
         origin: what the caller knows (such as the task asked for); overrides the file's own words,
-            except that regenerated data stay `regenerated` and keep their name and environment.
+            except that data of `MADE_HERE` stay so and keep their name and environment.
 
     Raises:
         ValueError: the stored text is not a provenance record.
@@ -96,10 +100,10 @@ def file_provenance(
     details = {**(stored.details if stored else {}), **known.details, "path": str(path)}
     if stored is None:
         return replace(known, details=details)
-    if stored.source == "regenerated":
+    if stored.source in MADE_HERE:
         # Scored in another task, or in another version of the environment, they would be wrong.
         env_id = stored.env_id or (known.env_id if stored.id == known.id else None)
-        known = replace(known, source="regenerated", id=stored.id, env_id=env_id)
+        known = replace(known, source=stored.source, id=stored.id, env_id=env_id)
     elif stored.source != known.source:
         details["original_source"] = stored.source
     return replace(known, env_id=known.env_id or stored.env_id, details=details)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,11 +27,18 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor
 from torch.nn import functional as F
 
 from lpt.algorithms import find_algorithm
-from lpt.checkpoint.files import Which, load_policy_files, policy_folder
+from lpt.checkpoint.files import (
+    POLICY_JSON,
+    Which,
+    load_policy_files,
+    policy_folder,
+    save_policy,
+)
 from lpt.checkpoint.metadata import PolicyMetadata
 from lpt.config import PlanningConfig
 from lpt.config.trust import check_environment
@@ -40,6 +48,7 @@ from lpt.evaluation.environments import MakeEnvironment, check_spaces, policy_en
 from lpt.evaluation.fitting import check_weights
 from lpt.inference.planning import Plan
 from lpt.machine.device import find_device
+from lpt.machine.files import check_replaceable
 from lpt.model import Model
 from lpt.model.actions import ActionDistribution, Categorical
 from lpt.model.attention import PlanMemory
@@ -65,10 +74,10 @@ class LPTPolicy:
     """A trained Latent Plan Transformer as a policy.
 
     Each row (environment) is planned for once, at its first step. A later episode in the row, which
-    `episode_start` announces, begins with an empty history and the same plan, or with
-    `replan=True` with the next of a batch of plans made in advance. A plan is never made because
-    `episode_start` is true: `evaluate_policy` of stable-baselines3 leaves it true for ever in
-    environments that have finished their episodes.
+    `episode_start` announces, begins with an empty history. Its plan is the same or, where plans
+    are drawn and so differ, the next of a batch made in advance; `replan` decides otherwise. No
+    plan is made because `episode_start` is true: `evaluate_policy` of stable-baselines3 leaves it
+    true for ever in environments that have finished their episodes.
     """
 
     def __init__(
@@ -79,7 +88,7 @@ class LPTPolicy:
         target: float | None = None,
         device: str | torch.device = "cpu",
         seed: int = 0,
-        replan: bool = False,
+        replan: bool | None = None,
     ) -> None:
         """Wrap a model.
 
@@ -92,16 +101,18 @@ class LPTPolicy:
                 99 % quantile.
             device: `cpu`, `cuda`, `mps` or `auto`.
             seed: seed of planning and of sampled actions.
-            replan: give every episode of a row a new plan.
+            replan: give every episode of a row a new plan; unset: where plans differ.
 
         Raises:
             ValueError: if the device is not there or the target is not a finite number.
         """
         self.device = find_device(device)
         self.model = model.to(self.device)
-        self.metadata, self.spaces, self.replan = metadata, metadata.spaces, replan
+        self.metadata, self.spaces = metadata, metadata.spaces
         self.algorithm, config = find_algorithm(metadata.algorithm), metadata.config
         self.planning = planning or config.planning
+        self._replan, self._warned = replan, False
+        self._stateless: np.ndarray | None = None
         if target is None:
             target = config.evaluation.target
         self.target = finite_target(metadata.return_quantiles.q99 if target is None else target)
@@ -142,6 +153,56 @@ class LPTPolicy:
         model = find_algorithm(metadata.algorithm).build(metadata.config.model, metadata.spaces)
         model.load_state_dict(weights)
         return cls(model.eval(), metadata, device=device, **kwargs)
+
+    def save(self, folder: Path | str, *, overwrite: bool = False) -> Path:
+        """Write a folder that `load` reads: weights, statistics, and planning and target as now.
+
+        Raises:
+            FileExistsError: the folder exists and `overwrite` is False, or it holds something else
+                than a policy.
+        """
+        check_replaceable(Path(folder), POLICY_JSON, overwrite)
+        config = self.metadata.config
+        asked = dataclasses.replace(config.evaluation, target=self.target)
+        config = dataclasses.replace(config, planning=self.planning, evaluation=asked)
+        metadata = dataclasses.replace(self.metadata, config=config)
+        return save_policy(folder, self.model.state_dict(), metadata)
+
+    @property
+    def observation_space(self) -> spaces.Box:
+        """What `predict` takes, raw units."""
+        size = (self.spaces.observation_dim,)
+        return spaces.Box(-np.inf, np.inf, size, np.float32)
+
+    @property
+    def action_space(self) -> spaces.Space[Any]:
+        """What `predict` gives, in the units of the data's environment."""
+        if self.spaces.discrete:
+            return spaces.Discrete(self.spaces.action_dim)
+        bounds = self.action_bounds or ActionBounds.unit(self.spaces.action_dim)
+        return spaces.Box(bounds.low, bounds.high, dtype=np.float32)
+
+    @property
+    def replan(self) -> bool:
+        """Whether each episode of a row gets a new plan."""
+        drawn = self.planning.sample or self.planning.method != "variational"
+        own = self.algorithm.infers_plans and drawn
+        return own if self._replan is None else self._replan
+
+    @replan.setter
+    def replan(self, replan: bool | None) -> None:
+        self._replan = replan
+
+    def __repr__(self) -> str:
+        sizes = self.spaces
+        actions = f"Discrete({sizes.action_dim})" if sizes.discrete else f"[{sizes.action_dim}]"
+        plans = f", {self.planning.method} plans, weight={self.used_weight():g}"
+        return (
+            f"LPTPolicy({self.metadata.task}, {self.algorithm.name}, "
+            f"{self.metadata.updates} updates, observation [{sizes.observation_dim}], action "
+            f"{actions}, target={self.target:g}{plans if self.algorithm.infers_plans else ''}, "
+            f"{self.device})"
+        )
 
     def seed(self, seed: int) -> None:
         """Restart the random numbers of planning and of sampled actions."""
@@ -261,6 +322,7 @@ class LPTPolicy:
         """
         with self.evaluation_mode(), torch.inference_mode():
             actions, cache = self._step(observation, state, episode_start)
+            self._warn_of_lost_state(np.asarray(observation), state)
             action = actions.mode() if deterministic else actions.sample(self.generator)
             discrete, bounds = self.spaces.discrete, self.action_bounds
             previous = F.one_hot(action, self.spaces.action_dim).float() if discrete else action
@@ -303,6 +365,20 @@ class LPTPolicy:
         cache = self._cache(state.cache, episode_start)
         standardized = (torch.from_numpy(array).to(self.device) - self._mean) / self._std
         return self.model.step(cache, standardized, state.previous_action), cache
+
+    def _warn_of_lost_state(self, observation: np.ndarray, state: PolicyState | None) -> None:
+        """Warn once of a loop that plans anew at every step because it drops the state."""
+        before, self._stateless = self._stateless, observation.copy() if state is None else None
+        if before is None or state is not None or self._warned:
+            return
+        if before.shape == observation.shape and not np.array_equal(before, observation):
+            self._warned = True
+            warnings.warn(
+                "predict was called twice in a row without state, so each call made a new plan and "
+                "forgot what came before: pass the state on, as in `action, state = "
+                "policy.predict(observation, state)`, or use policy.reset() and policy.act()",
+                stacklevel=3,  # the caller of predict
+            )
 
     def reset(self, target: float | None = None, weight: float | None = None) -> None:
         """Begin a new episode of `act` with a new plan, for another target if given."""

@@ -17,6 +17,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from torch import Tensor
+from tqdm import tqdm
 
 from lpt.config import EvaluationConfig
 from lpt.data.scores import normalized_score
@@ -99,6 +100,7 @@ def evaluate(
     deterministic: bool | None = None,
     parallel: int | None = None,
     record: bool = False,
+    progress: bool = False,
 ) -> Evaluation:
     """Roll the policy out; the result depends on `seed` only, not on what ran before.
 
@@ -115,6 +117,7 @@ def evaluate(
         deterministic: act by the mode of the action likelihood, else draw from it.
         parallel: most episodes to run side by side.
         record: keep every episode's observations.
+        progress: show a bar on a terminal.
 
     Raises:
         ValueError: if the environment is unknown, does not fit the policy, or never ends; or the
@@ -129,10 +132,12 @@ def evaluate(
         policy.check(environments[0])
         policy.seed(seed)
         plan = policy.plan(target, episodes, weight)
-        rollouts = [
-            run_episodes(policy, z, environments[: len(z)], seeds, deterministic, record)
-            for z, seeds in _chunks(plan.z, seed, parallel)
-        ]
+        hidden = None if progress else True  # None: shown on terminals only
+        with tqdm(total=episodes, unit="episode", leave=False, disable=hidden) as bar:
+            rollouts = [
+                run_episodes(policy, z, environments[: len(z)], seeds, deterministic, record, bar)
+                for z, seeds in _chunks(plan.z, seed, parallel)
+            ]
     finally:
         for environment in environments:
             environment.close()
@@ -205,6 +210,7 @@ def run_episodes(
     seeds: Sequence[int],
     deterministic: bool = True,
     record: bool = False,
+    bar: Any = None,
 ) -> Rollout:
     """Run one episode for each plan, all side by side.
 
@@ -215,6 +221,7 @@ def run_episodes(
         seeds: `n` reset seeds.
         deterministic: act by the mode of the action likelihood.
         record: keep observations.
+        bar: of tqdm, told of episodes that end, and of steps.
 
     Raises:
         ValueError: if an episode does not end.
@@ -232,7 +239,10 @@ def run_episodes(
         while live:
             action, state = policy.predict(current, state, None, deterministic)
             actions = action.tolist() if policy.spaces.discrete else action
-            live = [i for i in live if not rollout.step(i, actions[i], current)]
+            running, live = live, [i for i in live if not rollout.step(i, actions[i], current)]
+            if bar is not None:
+                bar.set_postfix(step=int(rollout.lengths[running[0]]), refresh=False)
+                bar.update(len(running) - len(live))
             if record:
                 history.append(current.copy())
             if live and rollout.lengths[live[0]] >= STEP_LIMIT:

@@ -185,6 +185,7 @@ class PromptedTransformer(nn.Module):
                 observations.
         """
         super().__init__()
+        config = config.fitted(spaces.discrete)
         if spaces.discrete != (config.likelihood == "categorical"):
             kind = "discrete" if spaces.discrete else "continuous"
             raise ValueError(

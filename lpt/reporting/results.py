@@ -131,7 +131,7 @@ def portable(record: dict[str, Any]) -> dict[str, Any]:
     def cut(key: str, value: Any) -> Any:
         if isinstance(value, dict):
             return portable(value)
-        named = key in ("path", "source", "out", "results") and isinstance(value, str)
+        named = key in ("path", "source", "out", "results", "init_from") and isinstance(value, str)
         return Path(value).name if named and Path(value).expanduser().is_absolute() else value
 
     return {key: cut(key, value) for key, value in record.items()}

@@ -111,12 +111,13 @@ def check_data(trials: Sequence[Trial], log: Callable[[str], None] = print) -> N
     """
     problems, seen = [], []
     for config in (trial.config for trial in trials):
-        key = (config.task, config.source, config.dataset, config.model.discrete)
+        kind: dict[str, Any] = {"discrete": config.model.discrete, "env_id": config.env_id}
+        key = (config.task, config.source, config.dataset, kind)
         if key in seen:
             continue
         seen.append(key)
         try:
-            load(config.task, config.dataset, config.source, discrete=key[3], log=log)
+            load(config.task, config.dataset, config.source, **kind, log=log)
         except (ValueError, OSError) as error:
             problems.append(f"- {config.task}: {error}")
     if problems:

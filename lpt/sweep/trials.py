@@ -23,7 +23,8 @@ from typing import Any, get_args
 
 import yaml
 
-from lpt.config import Algorithm, Config, from_tree, merge, presets, upgrade
+from lpt.config import Algorithm, Config, from_tree, merge, to_tree, upgrade
+from lpt.config.presets import starting_point
 from lpt.reporting.results import result_name
 
 KEYS = ("tasks", "algorithms", "seeds", "settings", "overrides")
@@ -97,9 +98,10 @@ def configuration(task: str, algorithm: str, *trees: dict[str, Any]) -> Config:
     Raises:
         ValueError: for an unknown setting or a wrong value, which it names.
     """
-    whole = presets().get(task, {"task": task})
+    own: dict[str, Any] = {}
     for tree in trees:
-        whole = merge(whole, _with_underscores(upgrade(tree)))
+        own = merge(own, _with_underscores(upgrade(tree)))
+    whole = merge(to_tree(starting_point(task, "source" in own, own.get("preset"))), own)
     return from_tree({**whole, "algorithm": algorithm}, "settings")
 
 
@@ -142,8 +144,12 @@ def _problems(sweep: dict[str, Any]) -> Iterator[str]:
             yield f"{key} is {values!r}: expected a list of {kind.__name__}, such as {_LIKE[key]}"
         elif len(set(values)) < len(values):
             yield f"{key} is {values!r}: nothing may stand there twice"
-        else:
-            yield from _unknown(key, values, sweep)
+        elif key == "algorithms":
+            known = get_args(Algorithm)
+            others = (value for value in values if value not in known)
+            yield from (f"unknown algorithm {v!r}: known are {', '.join(known)}" for v in others)
+        elif key == "tasks":
+            yield from _unknown(values, sweep)
     trees = {"settings": sweep["settings"]}
     if isinstance(sweep["overrides"], dict):
         trees |= {f"overrides.{name}": tree for name, tree in sweep["overrides"].items()}
@@ -156,21 +162,16 @@ def _problems(sweep: dict[str, Any]) -> Iterator[str]:
 _LIKE = {"tasks": "[maze2d-umaze]", "algorithms": "[lpt, bc]", "seeds": "[0, 1]"}
 
 
-def _unknown(key: str, values: list[Any], sweep: dict[str, Any]) -> Iterator[str]:
-    own_data = any("source" in upgrade(tree) for tree in _trees(sweep))
-    known = {
-        "tasks": () if own_data else tuple(sorted(presets())),
-        "algorithms": get_args(Algorithm),
-    }
-    for value in values:
-        if known.get(key) and value not in known[key]:
-            end = "; a task of your own needs its source in settings" if key == "tasks" else ""
-            yield f"unknown {key[:-1]} {value!r}: known are {', '.join(known[key])}{end}"
-
-
-def _trees(sweep: dict[str, Any]) -> list[dict[str, Any]]:
+def _unknown(tasks: list[Any], sweep: dict[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with names of tasks, if their data are nowhere given."""
     overrides = sweep["overrides"] if isinstance(sweep["overrides"], dict) else {}
-    return [tree for tree in (sweep["settings"], *overrides.values()) if isinstance(tree, dict)]
+    trees = [t for t in (sweep["settings"], *overrides.values()) if isinstance(t, dict)]
+    given = {key: value for tree in trees for key, value in upgrade(tree).items()}
+    for task in tasks:
+        try:
+            starting_point(task, "source" in given, given.get("preset"))
+        except ValueError as error:
+            yield str(error)
 
 
 def _misplaced(where: str, tree: Any) -> Iterator[str]:

@@ -7,7 +7,7 @@ The folder, `runs/<task>/<engine>-seed<k>/`, holds:
 - `best/`: the policy of the best periodic evaluation
 - `evaluations.jsonl`: one line for each evaluation, the curve of score against updates
 - `results/<task>/<algorithm>/seed<k>.json`: of the finished run
-- `events.out.tfevents...`: TensorBoard
+- `events.out.tfevents...`: TensorBoard (`lpt.training.board`)
 """
 
 from __future__ import annotations
@@ -43,11 +43,15 @@ from lpt.machine.files import write_text
 from lpt.machine.locks import FolderLock
 from lpt.machine.untrusted import one_line
 from lpt.reporting.console import print_evaluations
+from lpt.reporting.figures import trajectories_figure
 from lpt.reporting.results import result_name, save_result
+from lpt.training.board import Board, check_tracker
 from lpt.training.divergence import Watch, not_finite
-from lpt.training.events import EventLog
 from lpt.training.meter import Meter
 from lpt.training.trainer import Trainer
+
+TIMED_UPDATES = 50
+"""Updates by which the time of a run is estimated."""
 
 
 class Interrupted(Exception):
@@ -71,6 +75,7 @@ class Run:
         """Begin a run; `lock` is held on its folder by the process that writes there."""
         self.config, self.trainer, self.log, self.lock = config, trainer, log, lock
         self.folder, self.ranks = config.run, trainer.ranks
+        check_tracker(config)
         self._check_evaluation()
         self.watch = Watch(self.folder, config.training)
         self.wall_seconds, self.best_return = 0.0, -np.inf
@@ -144,11 +149,11 @@ class Run:
             DiskError: if the disk is full or the like; what is saved is whole.
             ProcessLost: if another process of the run has gone.
         """
-        with self._alone():
+        with self.alone():
             self._train()
 
     @contextmanager
-    def _alone(self, *, last: bool = False) -> Iterator[None]:
+    def alone(self, *, last: bool = False) -> Iterator[None]:
         """Hold the run's folder, until an error, or until the end of what is done `last`."""
         if self.lock is not None:
             self.lock.acquire()
@@ -162,23 +167,26 @@ class Run:
                 self.lock.release()
 
     def _train(self) -> None:
-        writer = self._open_writer() if self.ranks.first else None
+        self.log(f"run: {self.folder} (tensorboard --logdir {self.folder})")
+        first = self.ranks.first
+        board = Board(self.config, self.folder, self.trainer.updates) if first else None
         bar = tqdm(
             total=self.config.updates,
             initial=self.trainer.updates,
             desc=self.config.task,
-            disable=not self.ranks.first,
+            disable=not first,
         )
         try:
             with self._signals_noted():
-                self._learn(writer, bar)
+                self._learn(board, bar)
         finally:
             bar.close()
-            if writer is not None:
-                writer.close()
+            if board is not None:
+                board.close()
 
-    def _learn(self, writer: EventLog | None, bar: Any) -> None:
+    def _learn(self, board: Board | None, bar: Any) -> None:
         settings, meter, saved = self.config.training, Meter(), time.monotonic()
+        timed = min(self.trainer.updates + TIMED_UPDATES, self.config.updates - 1)
         while self.trainer.updates < self.config.updates:
             began = time.monotonic()
             scalars = self.trainer.update()
@@ -187,12 +195,14 @@ class Run:
             meter.add(scalars)
             bar.update()
             meter.seconds += time.monotonic() - began
+            if made == timed and board is not None:
+                self._tell_time(bar, meter)
             if made % settings.log_every == 0 or made == self.config.updates:
-                self._log(writer, bar, meter)
+                self._log(board, bar, meter)
             if settings.evaluate_every and made % settings.evaluate_every == 0:
                 if self.ranks.count > 1:  # torchrun may kill who is stopped in an evaluation
                     self.save()
-                self._evaluate(writer)
+                self._evaluate(board)
             self.wall_seconds += time.monotonic() - began
             due = (time.monotonic() - saved) / 60 >= settings.checkpoint_minutes
             stop, due = self.ranks.any(self._stop is not None, due)
@@ -214,22 +224,22 @@ class Run:
             for number, handler in previous:
                 signal.signal(number, handler)
 
-    def _open_writer(self) -> EventLog:
-        writer = EventLog(self.folder, self.trainer.updates)
-        if self.trainer.updates == 0:
-            text = yaml.safe_dump(to_tree(self.config), sort_keys=False)
-            writer.text("config", f"```yaml\n{text}```")
-        return writer
+    def _tell_time(self, bar: Any, meter: Meter) -> None:
+        """Say how long the rest will take, by the updates made so far."""
+        left = self.config.updates - self.trainer.updates
+        seconds = left * meter.seconds / meter.count
+        shown = f"{seconds / 60:.0f} min" if seconds > 100 else f"{seconds:.0f} s"
+        bar.write(f"about {shown} for the other {left} updates, and evaluations besides")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop = number
 
-    def _log(self, writer: EventLog | None, bar: Any, meter: Meter) -> None:
+    def _log(self, board: Board | None, bar: Any, meter: Meter) -> None:
         scalars = {**meter.means(), **self.trainer.diagnose()}
-        if writer is None:
+        if board is None:
             return
         self._warn(scalars)
-        writer.scalars(scalars, self.trainer.updates)
+        board.scalars(scalars, self.trainer.updates)
         shown = {
             "action": f"{scalars['loss/actions']:.3f}",
             "return": f"{scalars['loss/return']:.2f}",
@@ -247,8 +257,8 @@ class Run:
                 self._warned.add(kind)
                 self.log(f"warning: at update {self.trainer.updates}, {text}")
 
-    def _evaluate(self, writer: EventLog | None) -> None:
-        if self.env_id is None or writer is None:
+    def _evaluate(self, board: Board | None) -> None:
+        if self.env_id is None or board is None:
             return
         self.watch.look()
         evaluation = evaluate(
@@ -258,6 +268,8 @@ class Run:
             seed=self.config.periodic_evaluation_seed,
             deterministic=self.config.evaluation.deterministic,
             parallel=self.config.evaluation.parallel,
+            record=True,
+            progress=True,
         )
         self.last_return = float(np.mean(evaluation.returns))
         record = {
@@ -271,9 +283,8 @@ class Run:
         path = self.folder / "evaluations.jsonl"
         with writing(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        shown = {"evaluation/return": self.last_return, "evaluation/score": evaluation.score}
-        known = {name: value for name, value in shown.items() if value is not None}
-        writer.scalars(known, self.trainer.updates)
+        board.evaluation(evaluation, self.trainer.updates)
+        board.image("evaluation/episodes", trajectories_figure(evaluation), self.trainer.updates)
         if self.last_return > self.best_return:
             self.best_return = self.last_return
             weights = self.trainer.policy_model.state_dict()
@@ -349,14 +360,17 @@ class Run:
 
     def finish(self) -> None:
         """Evaluate the last and the best checkpoint, as LPT and as LPT-EI; print and store them."""
-        with self._alone(last=True):
+        with self.alone(last=True):
             if self.ranks.first:
                 self._evaluate_finally()
             self.ranks.wait()  # all leave together
 
     def _evaluate_finally(self) -> None:
         if self.env_id is None:
-            self.log("no environment to evaluate in: pass --env-id to lpt-eval")
+            self.log(
+                f"no environment to evaluate in; next: lpt-eval {self.folder} --env-id "
+                "my_package:My-v0"
+            )
             return
         base = self.config.results or self.folder / "results"
         algorithm, label = self.config.algorithm, self.config.label
@@ -381,6 +395,10 @@ class Run:
                 best_updates=self.best_updates,
             )
         print_evaluations(self.config.task, rows)
+        board = Board(self.config, self.folder)
+        board.final({name: float(np.mean(e.returns)) for name, e in rows.items()})
+        board.close()
+        self.log(f"results: {base}\nnext: lpt-eval {self.folder} --plot episodes.png")
 
     def _final(self, which: Which, weight: float) -> Evaluation:
         policy = LPTPolicy.load(self.folder, which=which, device=str(self.trainer.device))
@@ -394,6 +412,7 @@ class Run:
             weight=weight,
             deterministic=settings.deterministic,
             parallel=settings.parallel,
+            progress=True,
         )
 
 

@@ -108,3 +108,31 @@ def test_user_errors_end_in_one_line(folders, monkeypatch, args, text, capsys):
     assert main(args) == 2
     (line,) = capsys.readouterr().err.splitlines()[-1:]
     assert line.startswith("lpt-data: ") and re.search(text, line)
+
+
+def test_list_says_what_is_here_and_from_where(folders, monkeypatch, capsys):
+    monkeypatch.chdir(folders)
+    main(["make", "maze2d-umaze", *SHORT])
+    main(["make", "maze2d-umaze", *SHORT, "--format", "minari"])
+    main(["make", "maze2d-umaze", *SHORT, "--format", "npz", "--out", "mine.npz"])
+    capsys.readouterr()
+    main(["list"])
+    lines = capsys.readouterr().out.splitlines()
+    found = {tuple(line.split()[:2]) for line in lines}
+    assert ("maze2d-umaze", "regenerated") in found and ("mine.npz", "file") in found
+    assert ("lpt/maze2d-umaze-v1", "minari") in found and ("connect-four", "shipped") in found
+    assert "can be made" in lines[-1] and "hopper-medium" in lines[-1]
+
+
+def test_show_draws_the_labels_that_the_preset_learns(folders, capsys):
+    path, figure = folders / "maze2d-umaze.npz", folders / "shown.png"
+    main(["make", "maze2d-umaze", *SHORT, "--format", "npz", "--out", str(path)])
+    capsys.readouterr()
+    main(["show", "maze2d-umaze", "--source", str(path), "--plot", str(figure)])
+    out = capsys.readouterr().out
+    assert "returns, held" in out and "dimension 1" in out and "█" in out
+    assert figure.stat().st_size > 1000
+    main(["show", str(path)])
+    assert "returns, recorded" in capsys.readouterr().out
+    main(["show", str(path), "--preset", "maze2d"])
+    assert "returns, held" in capsys.readouterr().out

@@ -142,7 +142,9 @@ class _Run:
         return np.array(rows), np.array(flags)
 
 
-def rollout_fresh_controller(maze: str, episodes: int = 100, seed: int = 0) -> np.ndarray:
+def rollout_fresh_controller(
+    maze: str, episodes: int = 100, seed: int = 0, horizon: int | None = None
+) -> np.ndarray:
     """Score a fresh, noiseless waypoint controller in every episode: a maze's practical ceiling.
 
     D4RL's own reference, score 100, reuses one controller and so drives into walls after its first
@@ -151,17 +153,21 @@ def rollout_fresh_controller(maze: str, episodes: int = 100, seed: int = 0) -> n
 
     Args:
         maze: A name in `MAZES` or a maze string.
-        episodes: Number of episodes E, each from a random start and of the maze's full horizon.
+        episodes: Number of episodes E, each from a random start.
         seed: Seed of starts and waypoints.
+        horizon: Steps of an episode, the time limit of one's own environment; the maze's own if
+            None.
 
     Returns:
         Sparse returns [E], float64.
 
     Raises:
-        ValueError: `episodes` is below 1, or the maze's free cells are not connected.
+        ValueError: `episodes` or `horizon` is below 1, or the maze's free cells are not connected.
     """
-    if episodes < 1:
-        raise ValueError(f"episodes must be at least 1, got {episodes}")
+    horizon = horizon_of(maze) if horizon is None else horizon
+    for name, value in (("episodes", episodes), ("horizon", horizon)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
     parsed = parse_maze(maze)
     starts, waypoints = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
     sim, goal = PointMaze(parsed), parsed.goal
@@ -170,7 +176,7 @@ def rollout_fresh_controller(maze: str, episodes: int = 100, seed: int = 0) -> n
         controller = WaypointController(parsed, waypoints)
         state = draw_start(parsed, starts)
         sim.reset(*state)
-        for _ in range(horizon_of(maze)):
+        for _ in range(horizon):
             ax, ay, _solved = controller.act(state, goal)
             state = sim.step(ax, ay)
             returns[episode] += math.hypot(state[0] - goal[0], state[1] - goal[1]) <= GOAL_RADIUS

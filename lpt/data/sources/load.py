@@ -18,6 +18,7 @@ from lpt.data.formats.minari import is_minari_id, read_minari
 from lpt.data.provenance import Provenance
 from lpt.data.rewards import pay_once
 from lpt.data.sources.download import download_record
+from lpt.data.sources.evaluated import for_environment, horizon_of
 from lpt.data.sources.resolve import NAMES, resolve
 from lpt.data.sources.source import Found, Log, Request
 from lpt.data.tasks import TASKS, Task, find_task
@@ -31,6 +32,7 @@ def load(
     discrete: bool | None = None,
     seed: int = 0,
     steps: int | None = None,
+    env_id: str | None = None,
     log: Log | None = print,
     empty: Allocate = np.empty,
 ) -> TrajectoryDataset:
@@ -54,7 +56,8 @@ def load(
     - a path to an .npz, .hdf5, .h5, .games or .games.xz file, or to a converted .lpt folder
       (`lpt.data.formats.mapped`), whose source and environment are those of what it was made from.
 
-    A known task gives the data its environment and, where the config has none, its horizon;
+    Where the config has no horizon, it is the time limit of the environment, else the task's, else
+    the file's; where these differ, one line says so. A known task gives the data its environment;
     Minari data keep the environment of their own specification (antmaze and kitchen: that of the
     task, and rewards that are paid once, `lpt.data.rewards`).
 
@@ -65,6 +68,7 @@ def load(
         discrete: whether actions are discrete; None infers it.
         seed: of regenerated data.
         steps: rows of regenerated data; None takes the published number.
+        env_id: gymnasium id that policies will be evaluated in; None: the data's own.
         log: receives the lines to print; None is silent.
         empty: makes the arrays that HDF5 files and Minari data are read into.
 
@@ -78,8 +82,9 @@ def load(
     task = find_task(name)
     if task is None and source == "auto":
         source, name = name, Path(name).name
-    if task is not None and config.horizon is None:
-        config = replace(config, horizon=task.horizon)
+    asked, limit = config.horizon, horizon_of(env_id, task)
+    if asked is None:
+        config = replace(config, horizon=limit or (None if task is None else task.horizon))
     if _is_path(source):
         say(f"data: {name} from {source} (the path given)")
         found = Found(source, file_kind(source))
@@ -90,13 +95,15 @@ def load(
         dataset = _read_minari(str(place), config, discrete, task, empty)
     else:
         # A folder's own horizon goes before the task's.
-        own = found.kind == "lpt" and (given is None or stored_horizon(place) is not None)
+        stored = found.kind == "lpt" and limit is None
+        own = stored and (given is None or stored_horizon(place) is not None)
         origin = _origin(task, found)
         options = given if own else config
         dataset = read_file(place, options, discrete=discrete, origin=origin, empty=empty)
+        asked = dataset.config.horizon if own else asked
     if task is not None and task.max_return is not None:
         dataset = _pay_once(dataset, task.max_return, say)
-    _warn_of_another_task(task, dataset, say)
+    dataset = for_environment(dataset, task, env_id, asked, say)
     dropped = dataset.provenance.details["dropped_short_trajectories"]
     if dropped:
         say(f"data: dropped {dropped} trajectories under {dataset.config.min_length} steps")
@@ -158,23 +165,6 @@ def _pay_once(dataset: TrajectoryDataset, max_return: float, say: Log) -> Trajec
             f"{dataset.returns.max():g}): paid once, as in evaluation (up to {max_return:g})"
         )
     return paid
-
-
-def _warn_of_another_task(task: Task | None, dataset: TrajectoryDataset, say: Log) -> None:
-    record = dataset.provenance
-    if task is None or (record.id, record.env_id) == (task.name, task.env_id):
-        return
-    if record.env_id is None and not task.files_fit:
-        say(
-            f"data: NOT evaluated: {task.env_id} has other observations than D4RL's own "
-            f"environment; --source minari takes {task.minari_id}, which fits it"
-        )
-        return
-    what = f"this is {record.id}, not {task.name}" if record.id != task.name else "other data"
-    say(
-        f"data: {what}: evaluated in {record.env_id}, labeled with horizon "
-        f"{dataset.config.horizon} (--dataset.horizon)"
-    )
 
 
 def _origin(task: Task | None, found: Found) -> Provenance | None:
