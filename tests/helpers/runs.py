@@ -8,7 +8,7 @@ from lpt.cli import data, train
 PLAIN = """
 --engine amortized --dataset.held-steps 0 --dataset.reflected-steps 0 --dataset.min-length 1
 --sampler.no-stratified --sampler.draw length --sampler.label-tilt 0 --sampler.counted-steps 0
---model.inputs states-and-actions --model.frequencies 0 --model.frequency-dims
+--model.inputs states-and-actions --model.context 3 --model.frequencies 0 --model.frequency-dims
 --model.remembered-plans 0 --posterior.trajectories 0 --posterior.prior-weight 0.2
 --planning.method variational --planning.draws 1 --training.learning-rate 1e-3
 --training.observation-noise 0.1 --training.observation-noise-raw --training.weight-decay 0.5
@@ -16,9 +16,9 @@ PLAIN = """
 """.split()
 """Flags that take the preset of maze2d-umaze back to the plainest learning; tests add their own."""
 SIZES = """
---model.width 8 --model.heads 2 --model.layers 1 --model.context 3 --model.prior-width 4
---model.prior-multipliers 1 2 --proposal.width 16 --proposal.layers 1 --proposal.heads 2
---proposal.steps 4 --sampler.batch-trajectories 8 --sampler.segments 2 --sampler.segment-steps 6
+--model.width 8 --model.heads 2 --model.layers 1 --model.prior-width 4 --model.prior-multipliers 1 2
+--proposal.width 16 --proposal.layers 1 --proposal.heads 2 --proposal.steps 4
+--sampler.batch-trajectories 8 --sampler.segments 2 --sampler.segment-steps 6
 --planning.steps 3 --evaluation.episodes 2 --training.evaluate-every 0 --training.log-every 10
 """.split()
 """Flags for a model and an evaluation that take next to no time."""
