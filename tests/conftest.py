@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,6 +29,8 @@ from lpt.model import LatentPlanTransformer, Spaces
 from lpt.training import Trainer
 
 torch.set_num_threads(1)
+# A shell starts what runs in the background with Ctrl-C ignored, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["LPT_OFFLINE"] = "1"  # a test must never wait for a network
 
 FORKS = pytest.StashKey[Forks]()

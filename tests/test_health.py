@@ -91,5 +91,5 @@ def test_a_run_with_overheated_chains_warns_once(umaze, flags, tmp_path):
     run = start(parse_config([*flags(umaze, tmp_path / "run", 6), *hot]), log=lines.append)
     run.train()
     warnings = [line for line in lines if line.startswith("warning: at update 3")]
-    assert sum("overheated" in line for line in warnings) == 1
-    assert len([line for line in lines if "overheated" in line]) == 1
+    assert sum("chains are overheated" in line for line in warnings) == 1
+    assert len([line for line in lines if "chains are overheated" in line]) == 1

@@ -65,5 +65,7 @@ def test_results_carry_the_tasks_own_name_whatever_the_preset(five, capsys, lpt_
 def test_a_versions_results_lie_with_those_of_the_task(umaze, tmp_path, monkeypatch, lpt_train):
     monkeypatch.chdir(tmp_path)
     asked = ["--env", "maze2d-umaze-v1", "--source", str(umaze), "--evaluation.parallel", "2"]
-    assert lpt_train([*asked, *SMALL, "--model.prior-multipliers", "1"]) == 0
+    assert (
+        lpt_train([*asked, *SMALL, "--model.prior-multipliers", "1", "--model.context", "1"]) == 0
+    )
     assert LPTPolicy.load("runs/maze2d-umaze/langevin-seed0").metadata.task == "maze2d-umaze"

@@ -23,10 +23,13 @@ from lpt.sweep.worker import run_here
 
 SMALL = {
     "updates": 20,
+    "engine": "amortized",
+    "posterior": {"trajectories": 0},
+    "dataset": {"held_steps": 0, "reflected_steps": 0, "min_length": 1},
     "model": {"width": 8, "heads": 2, "layers": 1, "context": 3},
     "sampler": {"batch_trajectories": 8, "segments": 2, "segment_steps": 6},
     "proposal": {"width": 16, "layers": 1, "heads": 2},
-    "planning": {"steps": 3, "weight": 1},
+    "planning": {"steps": 3, "weight": 1, "method": "variational", "draws": 1},
     "evaluation": {"episodes": 2},
     "training": {"evaluate_every": 0, "log_every": 10},
 }
@@ -63,7 +66,7 @@ def test_the_example_is_tasks_times_algorithms_times_seeds_times_overrides(tmp_p
     config = trial.config
     assert (config.task, config.algorithm, config.seed) == ("maze2d-medium", "dt-final", 1)
     assert (config.label, config.updates, config.evaluation.episodes) == ("short", 500, 50)
-    assert config.sampler.segments == 6  # the preset's own
+    assert config.sampler.segments == 4  # the preset's own
     assert config.run == tmp_path / "runs" / trial.name and config.results == tmp_path / "results"
 
 

@@ -83,7 +83,7 @@ def test_it_trains_a_short_run_with_its_own_presets(clean, sizes):
     )
     task = ["--env", "maze2d-umaze", "--source", "u.hdf5", "--updates", 10, *sizes]
     assert "ceiling" in run(scripts / "lpt-train", *task, cwd=clean)
-    trained = clean / "runs" / "maze2d-umaze" / "amortized-seed0"
-    assert "target: 290" in (trained / "config.yaml").read_text()  # the preset's
+    trained = clean / "runs" / "maze2d-umaze" / "langevin-seed0"
+    assert "target: 240" in (trained / "config.yaml").read_text()  # the preset's
     run(scripts / "lpt-eval", trained, "--episodes", 1, "--plot", "paths.png", cwd=clean)
     assert (clean / "paths.png").stat().st_size > 1000

@@ -269,7 +269,9 @@ class Trainer:
                 predicted = self.model.predicted_return(self.model.plan_from_noise(z0))
                 pair = self._of_all(torch.stack((predicted, batch.returns), dim=1), batch)
                 scalars["prior"] = float(prior) * self.scale
-                scalars["return_correlation"] = float(torch.corrcoef(pair.t())[0, 1].nan_to_num())
+                if len(pair) > 1:
+                    known = torch.corrcoef(pair.t())[0, 1].nan_to_num()
+                    scalars["return_correlation"] = float(known)
         return {f"plan/{name}": value for name, value in scalars.items()} | examined
 
     def _examine(

@@ -445,6 +445,6 @@ def test_a_full_disk_is_not_the_files_fault(make_dataset, tmp_path, monkeypatch)
 
     write_d4rl(tmp_path / "x.hdf5", make_dataset([4, 5]))
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as caught:
+    with pytest.raises(OSError, match="the disk is full") as caught:
         convert(tmp_path / "x.hdf5", tmp_path / "x.lpt", log=None)
     assert "damaged" not in str(caught.value) and not (tmp_path / "x.lpt").exists()
