@@ -140,3 +140,13 @@ def test_links_out_of_a_run_are_refused(name, finished, tmp_path, lpt_train, cap
     inside.symlink_to(outside)
     assert lpt_train(["--resume", str(run)]) == 2
     assert f"{inside} is a link to {outside}" in capsys.readouterr().err
+
+
+def test_the_link_that_wandb_makes_to_its_cache_is_left(finished, tmp_path, lpt_train):
+    run, outside = shutil.copytree(finished, tmp_path / "run"), tmp_path / "outside"
+    outside.write_text("log")
+    logs = run / "wandb" / "run-1" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "debug-core.log").symlink_to(outside)
+    assert lpt_train(["--resume", str(run)]) == 0
+    assert outside.read_text() == "log"

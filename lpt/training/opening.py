@@ -273,8 +273,10 @@ def _check_free(folder: Path) -> None:
 
 def _check_links(folder: Path) -> None:
     """Raise ValueError if resuming would write through a link to somewhere else."""
-    inside = folder.resolve()
+    inside, mirrored = folder.resolve(), folder / "wandb"
     for path in folder.rglob("*"):
+        if path.name == "debug-core.log" and mirrored in path.parents:
+            continue  # wandb's own, to its cache; it begins a folder of its own each time
         if path.is_symlink() and inside not in path.resolve().parents:
             raise ValueError(
                 f"{path} is a link to {path.resolve()}, outside of the run, which resuming would "
