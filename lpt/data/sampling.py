@@ -75,7 +75,8 @@ class Batch:
     returns: torch.Tensor
     """`[B]` float32, the standardized label y."""
     begin: torch.Tensor
-    """`[B]` float32, the share of each trajectory before what its segments were drawn from."""
+    """`[B]` float32, the share of each trajectory's recorded steps before what its segments were
+    drawn from."""
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with every tensor on `device`."""
@@ -110,9 +111,9 @@ class TrajectorySampler:
                 batches hold each process-th of them, the rank-th first.
             owned: whether they hold the drawn trajectories i with i % processes == rank instead, so
                 that a trajectory is always the same process's; parts then differ in size.
-            ends: whether segments are of a trajectory's end only, from a random step on, as if it
-                had begun there. That end then counts as the trajectory: the sum over its steps, or
-                `counted_steps`.
+            ends: whether segments are of a trajectory's end only, from a random recorded step on,
+                as if it had begun there; held steps stay. That end then counts as the trajectory:
+                the sum over its steps, or `counted_steps`.
 
         Raises:
             ValueError: `context` is below 1, or the batch is larger than the data set.
@@ -178,7 +179,7 @@ class TrajectorySampler:
         c, m = self.config.segment_steps, self.config.segments
         length = self._lengths[index][:, None]
         begin = self._rng.random((len(index), 1)) if self.ends else np.zeros((len(index), 1))
-        skipped = (begin * length).astype(np.int64)
+        skipped = (begin * self.dataset.lengths[index][:, None]).astype(np.int64)
         seen = length - skipped
         start = self._starts(seen + c - 1) - (c - 1)
         mine = self._rows(index)
