@@ -45,7 +45,7 @@ class Config:
     """Where data come from: auto, d4rl, minari, regenerated, shipped, a Minari id, or a file."""
     algorithm: Algorithm = "lpt"
     """lpt, or a baseline: bc (behavior cloning), bc-10 (of the best tenth), dt-final (prompted by
-    the return itself), dt (by the return-to-go at every step)."""
+    the return itself), dt (by the return-to-go at every step), goal (by where trajectories end)."""
     engine: Engine = "amortized"
     """How plans are inferred while learning (lpt only)."""
     seed: int = 0
