@@ -16,7 +16,7 @@ from lpt.model.spaces import Spaces
 from lpt.training.run import Run
 from lpt.training.trainer import Trainer
 
-BASELINES = ("bc", "bc-10", "dt-final", "dt")
+BASELINES = ("bc", "bc-10", "dt-final", "dt", "goal")
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,8 @@ def test_a_baseline_has_neither_posterior_nor_return_predictor(make_config, data
     assert trainer.inference.engine is None and not trainer.inference.parameters()
     assert isinstance(trainer.model, ConditionedTransformer)
     names = {name.split(".")[0] for name in trainer.model.state_dict()}
-    assert names == {"generator", "prompt_network"}
+    assert names - {"known_ends"} == {"generator", "prompt_network"}
+    assert ("known_ends" in names) == (algorithm == "goal")
     assert not any(name.startswith("engine") for name in trainer.state()[0])
 
 
@@ -129,7 +130,7 @@ def test_generators_are_of_one_size(make_config):
 
 
 def test_unknown_algorithm_is_named():
-    with pytest.raises(ValueError, match=r"unknown algorithm 'ppo'.*lpt, bc, bc-10, dt-final, dt"):
+    with pytest.raises(ValueError, match=r"unknown algorithm 'ppo'.*lpt, bc, .*, goal"):
         find_algorithm("ppo")
 
 
@@ -150,7 +151,7 @@ def test_the_best_tenth_is_cloned(make_config, two_behaviors, train):
     fitting = replace(config, sampler=config.sampler.fitted(len(best)))
     model = train(fitting, best, 50).model
     with torch.no_grad():
-        cache = model.eval().begin(model.prompt(torch.zeros(1)))
+        cache = model.eval().begin(model.prompt(torch.zeros(1, 1)))
         action = float(model.step(cache, torch.zeros(1, 2), torch.zeros(1, 1)).mode())
     assert action == pytest.approx(0.4, abs=0.15)
 

@@ -307,6 +307,24 @@ def test_a_preset_is_of_a_family_or_of_another_task():
         parse(["--env", "mine", "--preset", "maze"])
 
 
+@pytest.mark.parametrize("task", ["connect-four", "hopper-medium-replay", "maze2d-umaze-v1"])
+def test_the_papers_settings_are_taken_by_name_only(task):
+    paper, own = parse(["--env", task, "--preset", "paper"]), parse(["--env", task])
+    assert (paper.task, paper.preset, paper.label) == (task, "paper", "paper")
+    assert paper.preset not in (own.preset, own.label)
+    assert (paper.engine, paper.dataset.returns) == ("langevin-paper", "recorded")
+    assert (paper.sampler.batch_trajectories, paper.sampler.segments) == (500, 0)
+    assert (paper.planning.method, paper.planning.steps) == ("langevin", 20)
+    assert paper.model.prior_width == 16 and paper.training.warmup == paper.updates // 10
+    targets = {"connect-four": 1, "hopper-medium-replay": 3600, "maze2d-umaze-v1": 165}
+    assert paper.evaluation.target == targets[task]
+
+
+def test_a_family_says_of_its_tasks_what_their_presets_do():
+    family, own = parse(["--env", "maze2d-large", "--preset", "maze2d"]), preset("maze2d-large")
+    assert family == replace(own, preset="maze2d")
+
+
 def test_a_preset_beside_a_stored_configuration_is_refused(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("task: toy")

@@ -21,6 +21,7 @@ KINDS = {
     "bc": ["--algorithm", "bc"],
     "dt": ["--algorithm", "dt"],
     "dt-final": ["--algorithm", "dt-final"],
+    "goal": ["--algorithm", "goal"],
     "amortized": ["--model.remembered-plans", "24"],
     "amortized, corrected": ["--posterior.steps", "2", "--proposal.view", "end"],
     "langevin": ["--engine", "langevin"],

@@ -59,6 +59,7 @@ KINDS = {
     "bc-10": ["--algorithm", "bc-10"],
     "dt-final": ["--algorithm", "dt-final"],
     "dt": ["--algorithm", "dt"],
+    "goal": ["--algorithm", "goal"],
 }
 UPDATES = 5
 MAKE = "make maze2d-umaze --steps 20000 --format npz --out".split()

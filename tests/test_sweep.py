@@ -103,6 +103,17 @@ def test_overrides_win_over_settings_and_text_is_read_as_the_command_line_would(
     assert trial.config.updates == 9 and trial.config.training.learning_rate == 1e-4
 
 
+def test_a_presets_label_stays_in_names(tmp_path):
+    path = EXAMPLE.with_name("paper.yaml")
+    names = [trial.name for trial in read_sweep(path, tmp_path)]
+    assert names == ["connect-four/lpt-paper/seed0", "hopper-medium-replay/lpt-paper/seed0"]
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "tasks: [connect-four]\nsettings: {preset: paper}\noverrides: {long: {updates: 9}}"
+    )
+    assert read_sweep(path, tmp_path)[0].name == "connect-four/lpt-paper-long/seed0"
+
+
 def test_every_mistake_is_told_at_once(tmp_path):
     error = sweep_error(
         tmp_path,

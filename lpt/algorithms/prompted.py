@@ -6,11 +6,14 @@
   what LPT is given: the trajectory's final return, as the prompt. It imitates what was done in
   trajectories of that return, whether skill or luck earned it.
 
+`goal` (`lpt.algorithms.goal`) is told where a trajectory ends instead.
+
 Generator, optimizer, budget and evaluation are LPT's own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -43,15 +46,20 @@ class Prompted:
 
     def build(self, config: ModelConfig, spaces: Spaces) -> ConditionedTransformer:
         """Return a new model."""
-        return ConditionedTransformer(config, spaces, reads_return=self.reads_return)
+        return ConditionedTransformer(config, spaces)
 
     def training_data(self, dataset: TrajectoryDataset) -> TrajectoryDataset:
         """Return the share of the data that it learns from."""
         return dataset if self.share == 1 else dataset.best(self.share)
 
     def inference(self, context: LearningContext) -> Inference:
-        """Return the model's own prompts."""
-        return Prompts(context.model)
+        """Return the prompts of the trajectories' own returns."""
+        model = context.model
+        return Prompts(model, lambda batch: self.condition(model, batch.returns))
+
+    def condition(self, model: ConditionedTransformer, targets: Tensor) -> Tensor:
+        """Return what prompts are made of, `[B, C]`, for standardized returns `[B]`."""
+        return (targets if self.reads_return else torch.zeros_like(targets))[:, None]
 
     def plan(
         self,
@@ -62,7 +70,7 @@ class Prompted:
     ) -> Plan:
         """Return the prompt of each target; the return it predicts is the one asked for."""
         with torch.no_grad():
-            prompt = model.prompt(targets)
+            prompt = model.prompt(self.condition(model, targets))
         return Plan(prompt, prompt, targets)
 
     def wrap(self, env: gymnasium.Env, target: float) -> gymnasium.Env:
@@ -83,14 +91,15 @@ class Prompts:
 
     engine: PosteriorEngine | None = None
 
-    def __init__(self, model: ConditionedTransformer) -> None:
-        self.model = model
+    def __init__(self, model: ConditionedTransformer, condition: Callable[[Batch], Tensor]) -> None:
+        """Take the model, and what gives a batch's conditions `[B, C]`."""
+        self.model, self.condition = model, condition
 
     def infer(
         self, batch: Batch, likelihood: LogLikelihood, prior_weight: float, noise: Noise
     ) -> PosteriorSample:
         """Give a prompt for each trajectory, with its gradient to the prompt network."""
-        prompt = self.model.prompt(batch.returns)
+        prompt = self.model.prompt(self.condition(batch))
         return PosteriorSample(prompt, torch.zeros((), device=prompt.device))
 
     def examine(

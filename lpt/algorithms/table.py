@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lpt.algorithms.algorithm import Algorithm
+from lpt.algorithms.goal import Goal
 from lpt.algorithms.latent_plan import LatentPlan
 from lpt.algorithms.prompted import Prompted
 from lpt.algorithms.return_to_go import StepwisePrompted
@@ -16,6 +17,7 @@ _ALL: tuple[Algorithm, ...] = (
     Prompted(name="bc-10", share=BEST_SHARE),
     Prompted(name="dt-final", reads_return=True),
     StepwisePrompted(name="dt"),
+    Goal(name="goal"),
 )
 ALGORITHMS: dict[str, Algorithm] = {algorithm.name: algorithm for algorithm in _ALL}
 """The algorithms, in the order of tables."""

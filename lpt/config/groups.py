@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Algorithm = Literal["lpt", "bc", "bc-10", "dt-final", "dt"]
+Algorithm = Literal["lpt", "bc", "bc-10", "dt-final", "dt", "goal"]
 """What is learned: the latent plan model, or a baseline (`lpt.algorithms`)."""
 Engine = Literal["langevin", "langevin-paper", "preconditioned", "amortized", "variational"]
 """How plans are inferred while learning (`lpt.inference.engines`)."""

@@ -1,7 +1,8 @@
 """Presets: settings by task or by family of tasks, in `configs/`, one file for a family.
 
 A run has a task, whose name its folder and results carry, and a preset, where its settings begin.
-Without `--preset` the task's name says which.
+Without `--preset` the task's name says which. A family that is `only_by_name`, such as paper, has
+settings for tasks that have presets of their own: it is taken by `--preset` only.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def presets() -> dict[str, dict[str, Any]]:
     return {
         task: {"task": task, "preset": task, **merge(family["defaults"], own or {})}
         for family in _families(preset_folder()).values()
+        if not family.get("only_by_name")
         for task, own in family["tasks"].items()
     }
 
@@ -66,7 +68,8 @@ def starting_point(task: str, has_source: bool, name: str | None = None) -> Conf
     Args:
         task: any name.
         has_source: whether its data are given, so that it may be a task of one's own.
-        name: of the preset; None: the task's own or, for a task of one's own, the plain one.
+        name: of the preset, a task's or a family's (its defaults, and on top what it says of the
+            task, if it does); None: the task's own or, for a task of one's own, the plain one.
 
     Raises:
         ValueError: if there is no such preset, or the task's name is another one mistyped.
@@ -75,16 +78,13 @@ def starting_point(task: str, has_source: bool, name: str | None = None) -> Conf
     if name is None:
         _check_own(task, has_source)
         name = PLAIN
-    known = presets() | {
-        family: {"preset": family, **content["defaults"]}
-        for family, content in _families(preset_folder()).items()
-        if family not in presets()
-    }
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
+    known = presets()
+    if name not in known and name not in family_names():
+        near = difflib.get_close_matches(name, preset_names(), n=1)
         hint = f"did you mean {near[0]}? There are " if near else "choose one of "
         raise ValueError(f"no preset {name!r}: {hint}{', '.join(preset_names())}")
-    return replace(from_tree({**known[name], "task": name}, f"preset {name}"), task=task)
+    tree = known[name] if name in known else _of_family(name, task)
+    return replace(from_tree({**tree, "task": name}, f"preset {name}"), task=task)
 
 
 def find_preset(task: str) -> str | None:
@@ -94,8 +94,19 @@ def find_preset(task: str) -> str | None:
     version of the data it is, their source says.
     """
     known = presets()
-    bare = re.sub(r"-v\d+$", "", task).removesuffix("-sparse")
-    return next((name for name in (task, bare) if name in known), None)
+    return next((name for name in _names(task) if name in known), None)
+
+
+def _names(task: str) -> tuple[str, str]:
+    """Return a task's name, and the same without version."""
+    return task, re.sub(r"-v\d+$", "", task).removesuffix("-sparse")
+
+
+def _of_family(name: str, task: str) -> dict[str, Any]:
+    """Return a family's tree: its defaults, and what it says of a task on top."""
+    family = _families(preset_folder())[name]
+    own = next((family["tasks"][one] for one in _names(task) if one in family["tasks"]), None)
+    return {"preset": name, **merge(family["defaults"], own or {})}
 
 
 def _check_own(task: str, has_source: bool) -> None:

@@ -37,15 +37,15 @@ class Config:
     """Name of a data set with its environment, such as maze2d-umaze; run folder, results and tables
     carry it."""
     preset: str = ""
-    """Where its settings begin: maze2d, mujoco, connect-four, robotics, plain, or another task's
-    name; unset: the task's own or, for a task of one's own, plain."""
+    """Where its settings begin: maze2d, mujoco, connect-four, robotics, plain, paper (the paper's
+    own settings), or another task's name; unset: the task's own or, for one's own task, plain."""
     env_id: str | None = None
     """Gymnasium id to evaluate in; unset: the one the data name."""
     source: str = "auto"
     """Where data come from: auto, d4rl, minari, regenerated, shipped, a Minari id, or a file."""
     algorithm: Algorithm = "lpt"
     """lpt, or a baseline: bc (behavior cloning), bc-10 (of the best tenth), dt-final (prompted by
-    the return itself), dt (by the return-to-go at every step)."""
+    the return itself), dt (by the return-to-go at every step), goal (by where trajectories end)."""
     engine: Engine = "amortized"
     """How plans are inferred while learning (lpt only)."""
     seed: int = 0

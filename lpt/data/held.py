@@ -23,6 +23,13 @@ import numpy as np
 from lpt.data.dataset import TrajectoryDataset
 
 
+def held_ends(dataset: TrajectoryDataset) -> np.ndarray:
+    """Return the held end of each trajectory, `[n, observation_dim]`, raw units."""
+    ends: np.ndarray = np.take(dataset.observations, dataset.offsets[1:] - 1, axis=0)
+    ends[:, list(dataset.config.rest)] = 0.0
+    return ends
+
+
 @dataclass(frozen=True)
 class HeldSteps:
     """Which steps of a batch are recorded, at rest and reflected; arrays of one shape."""

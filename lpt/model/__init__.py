@@ -6,6 +6,7 @@ and whatever decides when a network is called.
 
 from lpt.model.actions import ActionDistribution, Categorical
 from lpt.model.generator import PromptedTransformer, RolloutCache
+from lpt.model.goal import GoalTransformer
 from lpt.model.latent_plan import LatentPlanTransformer
 from lpt.model.prompted import ConditionedTransformer
 from lpt.model.spaces import Spaces
@@ -17,6 +18,7 @@ __all__ = [
     "ActionDistribution",
     "Categorical",
     "ConditionedTransformer",
+    "GoalTransformer",
     "LatentPlanTransformer",
     "Model",
     "PromptedTransformer",

@@ -11,30 +11,28 @@ from lpt.model.spaces import Spaces
 
 
 class ConditionedTransformer(PromptedTransformer):
-    """`p(a_t | s_{t-K+1:t}, a_{t-K:t-1}, f(y))`: the prompt is a function of the return."""
+    """`p(a_t | s_{t-K+1:t}, a_{t-K:t-1}, f(c))`: the prompt is a function of a condition c."""
 
-    def __init__(self, config: ModelConfig, spaces: Spaces, reads_return: bool) -> None:
+    def __init__(self, config: ModelConfig, spaces: Spaces, entries: int = 1) -> None:
         """Build generator and prompt.
 
         Args:
             config: sizes and likelihood; what belongs to the prior is not used.
             spaces: of the environment.
-            reads_return: whether the prompt depends on y (`dt-final`) or not (the others).
+            entries: of a condition, C.
 
         Raises:
             ValueError: if the likelihood does not fit the action space.
         """
         super().__init__(config, spaces)
-        self.reads_return = reads_return
         hidden, size = config.return_hidden, config.plan_tokens * config.width
         self.prompt_network = nn.Sequential(
-            nn.Linear(1, hidden), nn.SiLU(), nn.Linear(hidden, size)
+            nn.Linear(entries, hidden), nn.SiLU(), nn.Linear(hidden, size)
         )
 
-    def prompt(self, returns: Tensor) -> Tensor:
-        """`f(y)` of standardized returns, `[B] -> [B, N, D]`; only `dt-final` reads them."""
-        y = returns[:, None] if self.reads_return else torch.zeros_like(returns)[:, None]
-        return self.prompt_network(y).view(-1, *self.plan_shape)
+    def prompt(self, condition: Tensor) -> Tensor:
+        """`f(c)`, `[B, C] -> [B, N, D]`."""
+        return self.prompt_network(condition).view(-1, *self.plan_shape)
 
     def plan_from_noise(self, z0: Tensor) -> Tensor:
         """Return the prompt as it is: there is no noise."""

@@ -30,6 +30,7 @@ DISPLAY_NAMES = {
     "bc-10": "10%BC",
     "dt-final": "DT, final return",
     "dt": "DT, step-wise",
+    "goal": "goal prompt",
 }
 """Algorithms as tables and figures call them, in their order."""
 

@@ -119,7 +119,7 @@ def summary_table(
 
     Scores where D4RL's reference holds, with `*` where only its constants are used, raw returns
     elsewhere; `±` is the standard deviation over seeds, in parentheses their number. Variants
-    with a label are left out.
+    with a label are left out, and an algorithm without results has no column.
 
     Args:
         records: of `read_results`.
@@ -131,10 +131,12 @@ def summary_table(
         if algorithm in DISPLAY_NAMES:
             tasks.setdefault(task, {})[algorithm] = group
     data = data_returns or {}
-    head = ["task", *DISPLAY_NAMES.values(), *["data: mean / 90 % / best"] * bool(data)]
+    shown = [name for name in DISPLAY_NAMES if any(name in found for found in tasks.values())]
+    titles = [DISPLAY_NAMES[name] for name in shown]
+    head = ["task", *titles, *["data: mean / 90 % / best"] * bool(data)]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for task, algorithms in tasks.items():
-        cells = [_summary_cell(algorithms.get(name, [])) for name in DISPLAY_NAMES]
+        cells = [_summary_cell(algorithms.get(name, [])) for name in shown]
         if data:
             record = next(iter(algorithms.values()))[0]
             cells.append(_data_cell(record, data.get(record["task"])))

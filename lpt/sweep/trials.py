@@ -119,7 +119,9 @@ def _trials(sweep: dict[str, Any], out: Path, problems: list[str]) -> Iterator[T
     for task, variant, algorithm in choices:
         trees = (sweep["settings"] or {}, sweep["overrides"][variant] or {})
         try:
-            config = replace(configuration(task, algorithm, *trees), label=str(variant))
+            config = configuration(task, algorithm, *trees)
+            label = "-".join(filter(None, (config.label, str(variant))))  # a preset may have one
+            config = replace(config, label=label)
         except ValueError as error:
             which = f"{task}, {variant}" if variant else task
             problems.append(f"{which}, {algorithm}: {error}")

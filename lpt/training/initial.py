@@ -11,6 +11,9 @@ from lpt.checkpoint.metadata import PolicyMetadata
 from lpt.config import changes, to_tree
 from lpt.training.trainer import Trainer
 
+OF_THE_DATA = "known_ends."
+"""What begins the names of tensors that are no weights, but statistics of the data."""
+
 
 def begin_from(trainer: Trainer, folder: Path, log: Callable[[str], None]) -> None:
     """Give a trainer the averaged weights of a run's policy, and what infers its plans.
@@ -30,8 +33,9 @@ def begin_from(trainer: Trainer, folder: Path, log: Callable[[str], None]) -> No
     """
     weights, metadata = load_policy_files(folder)
     _check_fit(trainer, metadata, folder)
-    trainer.model.load_state_dict(weights)
-    trainer.policy_model.load_state_dict(weights)
+    own = {k: v for k, v in trainer.model.state_dict().items() if k.startswith(OF_THE_DATA)}
+    for model in (trainer.model, trainer.policy_model):
+        model.load_state_dict({**weights, **own})
     what = "weights" if _proposal_from(trainer, folder) else "weights (not the proposal's)"
     log(f"{what} from {folder}, {metadata.task} after {metadata.updates} updates")
     data = trainer.dataset.provenance.fingerprint
