@@ -36,9 +36,9 @@ def overview(
         begin: `[B]` where they begin, as a share of the trajectory, where that is given.
 
     Returns:
-        `[B, P, obs + act + 1]`: standardized state, action (one-hot if discrete), and the step's
-        number in units of the longest trajectory, so that lengths can be told apart (zero where
-        the start is hidden).
+        `[B, P, obs + act + 1]`: standardized state, action (one-hot if discrete), and a time. Of
+        the whole trajectory it is the step's number in units of the longest one, so that lengths
+        can be told apart; of an end, whose start is hidden, its place in the view from 0 to 1.
     """
     share = np.linspace(0.0, 1.0, config.steps)[None, :]
     if config.view == "end":
@@ -51,7 +51,8 @@ def overview(
     action = dataset.actions[row]
     if dataset.discrete:
         action = np.eye(dataset.action_dim, dtype=np.float32)[action]
-    time = (step / dataset.lengths.max() * (config.view == "whole"))[..., None]
+    place = np.broadcast_to(np.linspace(0.0, 1.0, config.steps), step.shape)
+    time = (step / dataset.lengths.max() if config.view == "whole" else place)[..., None]
     return torch.from_numpy(np.concatenate((state, action, time), axis=-1).astype(np.float32))
 
 
