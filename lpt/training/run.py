@@ -12,7 +12,6 @@ The folder, `runs/<task>/<engine>-seed<k>/`, holds:
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -38,11 +37,11 @@ from lpt.config import Config, to_tree
 from lpt.config.trust import check_environment
 from lpt.evaluation import Evaluation, LPTPolicy, evaluate
 from lpt.inference.health import complaints
-from lpt.machine.disk import writing
 from lpt.machine.files import write_text
 from lpt.machine.locks import FolderLock
 from lpt.machine.untrusted import one_line
 from lpt.reporting.console import print_evaluations
+from lpt.reporting.curve import add_point, drop_later
 from lpt.reporting.figures import trajectories_figure
 from lpt.reporting.results import result_name, save_result
 from lpt.training.board import Board, check_tracker
@@ -280,9 +279,7 @@ class Run:
             "score": evaluation.score,
             "returns": [float(value) for value in evaluation.returns],
         }
-        path = self.folder / "evaluations.jsonl"
-        with writing(path), open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        add_point(self.folder, record)
         board.evaluation(evaluation, self.trainer.updates)
         board.image("evaluation/episodes", trajectories_figure(evaluation), self.trainer.updates)
         if self.last_return > self.best_return:
@@ -347,16 +344,8 @@ class Run:
             ) from error
         self.best_return = -np.inf if best is None else best
         if self.ranks.first:
-            self._drop_later_evaluations()
+            drop_later(self.folder, self.trainer.updates)
         self.log(f"resumed {self.folder} at update {self.trainer.updates}")
-
-    def _drop_later_evaluations(self) -> None:
-        path = self.folder / "evaluations.jsonl"
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            whole = [line for line in lines if line.endswith("}")]  # a kill may halve the last
-            kept = [line for line in whole if _updates(json.loads(line)) <= self.trainer.updates]
-            write_text("".join(line + "\n" for line in kept), path, overwrite=True)
 
     def finish(self) -> None:
         """Evaluate the last and the best checkpoint, as LPT and as LPT-EI; print and store them."""
@@ -414,11 +403,6 @@ class Run:
             parallel=settings.parallel,
             progress=True,
         )
-
-
-def _updates(record: dict[str, Any]) -> int:
-    """After how many updates an evaluation was made; version 0.1 called it step."""
-    return int(record["updates"] if "updates" in record else record["step"])
 
 
 def _finite(value: float) -> float | None:
