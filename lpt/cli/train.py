@@ -71,7 +71,7 @@ class _Command:
         return 0
 
     def stopped(self) -> str:
-        """Return what is left after Ctrl-C; within training it is a wish to save instead."""
+        """Return what is left after a signal; within training it is a wish to save instead."""
         if self.run is None or not self._saved():
             return "nothing was begun"
         return f"the training is saved: lpt-train --resume {self.run.folder} evaluates it"
