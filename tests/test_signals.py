@@ -108,7 +108,7 @@ def test_while_a_run_is_opened_and_while_it_is_evaluated(
     assert capsys.readouterr().err.endswith("stopped by Ctrl-C; nothing was begun\n")
     assert not out.exists()
     monkeypatch.undo()
-    monkeypatch.setattr("lpt.training.run.save_result", press)
+    monkeypatch.setattr("lpt.training.final.save_result", press)
     assert lpt_train(flags(umaze, out, 3)) == 130
     assert f"saved: lpt-train --resume {out} evaluates it" in capsys.readouterr().err
     monkeypatch.undo()

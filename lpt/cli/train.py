@@ -52,7 +52,7 @@ class _Command:
         with at_once():
             from lpt.machine.disk import DiskError
             from lpt.machine.processes import ProcessLost
-            from lpt.training.run import Interrupted
+            from lpt.training.signals import Interrupted
         try:
             self.run = _open(asked)
             self.run.train()
