@@ -35,6 +35,7 @@ from lpt.machine.locks import FolderLock
 from lpt.reporting.curve import add_point, drop_later
 from lpt.reporting.figures import trajectories_figure
 from lpt.training.board import Board, check_tracker
+from lpt.training.diagnosis import diagnose
 from lpt.training.divergence import Watch
 from lpt.training.final import evaluate_finally
 from lpt.training.progress import Progress
@@ -82,7 +83,7 @@ class Run:
     def metadata(self) -> PolicyMetadata:
         """Return what the policy needs besides its weights."""
         data = self.trainer.dataset
-        quantiles = self.trainer.sampler.return_quantiles(ReturnQuantiles.SHARES)
+        quantiles = self.trainer.batches.sampler.return_quantiles(ReturnQuantiles.SHARES)
         return PolicyMetadata(
             task=self.config.task,
             algorithm=self.config.algorithm,
@@ -180,11 +181,11 @@ class Run:
         with progress.timed():
             scalars = self.trainer.update()
             made = self.trainer.updates
-            self.watch.see(made, scalars, self.trainer.drawn)
+            self.watch.see(made, scalars, self.trainer.batches.drawn)
             progress.update(scalars)
         progress.tell_time(made)
         if made % settings.log_every == 0 or made == self.config.updates:
-            progress.show(made, self.trainer.diagnose(), self.last_return)
+            progress.show(made, diagnose(self.trainer), self.last_return)
         if settings.evaluate_every and made % settings.evaluate_every == 0:
             if self.ranks.count > 1:  # torchrun may kill who is stopped in an evaluation
                 self.save()
