@@ -37,16 +37,16 @@ Find = Callable[[str], Distribution]
 
 def license_of(package: Distribution) -> str:
     """Return what a package's metadata say of its license, in one line; empty if nothing."""
-    metadata = package.metadata
-    expression = metadata.get("License-Expression")
-    if expression:
-        return str(expression)
-    classifiers = metadata.get_all("Classifier") or []
-    named = [c.rsplit(" :: ", 1)[-1] for c in classifiers if c.startswith("License ::")]
-    own = [name for name in named if name != "OSI Approved"]
-    if own:
+
+    def told(header: str) -> list[str]:
+        return package.metadata.get_all(header) or []
+
+    if expression := told("License-Expression"):
+        return expression[0]
+    named = [c.rsplit(" :: ", 1)[-1] for c in told("Classifier") if c.startswith("License ::")]
+    if own := [name for name in named if name != "OSI Approved"]:
         return " AND ".join(own)
-    return " ".join((metadata.get("License") or "").split())[:80]
+    return " ".join(" ".join(told("License")).split())[:80]
 
 
 def allowed(license: str) -> bool:
@@ -70,7 +70,7 @@ def runtime_tree(root: str = ROOT, find: Find = distribution) -> list[Distributi
     extras = set(find(root).metadata.get_all("Provides-Extra") or []) - NOT_AT_RUN_TIME
     found: dict[str, Distribution] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
-    waiting = [(root, frozenset(extras))]
+    waiting: list[tuple[str, frozenset[str]]] = [(root, frozenset(extras))]
     while waiting:
         name, asked = waiting.pop()
         if (name, asked) in seen:
@@ -87,7 +87,7 @@ def runtime_tree(root: str = ROOT, find: Find = distribution) -> list[Distributi
 
 
 def _required(package: Distribution, extras: Iterable[str]) -> list[tuple[str, frozenset[str]]]:
-    needed = []
+    needed: list[tuple[str, frozenset[str]]] = []
     for text in package.requires or []:
         requirement = Requirement(text)
         marker = requirement.marker

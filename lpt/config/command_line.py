@@ -104,12 +104,14 @@ def parse_config(arguments: Sequence[str]) -> Config:
                 f"{default.task}: leave out one of them"
             )
     elif task is None:  # --help, or the parser's word that it is missing
-        return parse_flags(Config, args=arguments, description=description, prog="lpt-train")
+        default = None
     else:
         default = starting_point(task, _value(arguments, "--source") is not None, preset)
-    return parse_flags(
-        Config, args=arguments, default=default, description=description, prog="lpt-train"
+    settings = {} if default is None else {"default": default}
+    config: Config = parse_flags(
+        Config, args=arguments, description=description, prog="lpt-train", **settings
     )
+    return config
 
 
 def parse_for_help(arguments: Sequence[str]) -> Config | None:
@@ -123,6 +125,7 @@ def parse_for_help(arguments: Sequence[str]) -> Config | None:
 
 
 def _parse_places(kind: type[Going], flag: str, arguments: list[str]) -> Going:
+    options: Going
     options, rest = parse_flags(
         kind, args=_without(arguments, *_TASK), prog="lpt-train", return_unknown_args=True
     )

@@ -53,6 +53,6 @@ def assert_resume_is_exact(config: Config, data: TrajectoryDataset) -> None:
     resumed.load_state(tensors, values)
     assert resumed.updates == 2
     resumed.update()
-    resumed.diagnose()
+    diagnose(resumed)
     resumed.update()
     assert_same_state(whole, resumed)
