@@ -34,7 +34,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SIZES = """
---model.width 8 --model.heads 2 --model.layers 1 --model.context 3 --model.prior-width 4
+--dataset.reflected-steps 0 --model.width 8 --model.heads 2 --model.layers 1 --model.context 3
+--model.prior-width 4
 --model.prior-multipliers 1 2 --proposal.width 16 --proposal.layers 1 --proposal.heads 2
 --proposal.steps 4 --sampler.batch-trajectories 8 --sampler.segments 2 --sampler.segment-steps 6
 --planning.steps 3 --evaluation.episodes 2 --training.evaluate-every 25 --training.log-every 10
