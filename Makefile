@@ -2,7 +2,8 @@
 #
 #   make train ENV=maze2d-umaze            train and evaluate
 #   make test                              run the tests
-#   make lint                              ruff, codespell, mypy
+#   make test-lowest PYTHON=python3.10     test the core with the oldest versions that are allowed
+#   make lint                              ruff, codespell, mypy, licenses
 #   make fuzz MINUTES=20                   attack every reader of files
 #
 # Variables: PYTHON, VENV, ENV, SEED, UPDATES, OUT, ARGS (more flags of lpt-train), TESTS (of pytest).
@@ -19,13 +20,15 @@ OUT =
 MINUTES = 20
 ARGS =
 TESTS =
+CORE = tests/test_config.py tests/test_checkpoint.py tests/test_training.py tests/test_policy.py \
+	tests/test_run.py tests/test_cli_train.py tests/data/test_files.py tests/data/test_mapped.py
 BIN := $(VENV)/bin
 
-.PHONY: help train test test-slow fuzz lint figures install clean
+.PHONY: help train test test-slow test-lowest fuzz lint licenses figures install clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -9
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or sys.exit(f"Python 3.10 to 3.13 is needed, PYTHON=$(PYTHON) is {v.major}.{v.minor}")'
@@ -52,6 +55,15 @@ test: $(VENV)/.installed-dev
 test-slow: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow $(TESTS)
 
+$(VENV)-lowest/.installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install -c constraints-lowest.txt -e '.[dev]'
+	touch $@
+
+# Other versions compute other last bits, and warn of other things: what is tested is that all works.
+test-lowest: $(VENV)-lowest/.installed
+	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n 2 --dist worksteal $(or $(TESTS),$(CORE))
+
 # Attacks every reader for MINUTES; what it finds lies in fuzz-found/.
 fuzz: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py --minutes $(MINUTES)
@@ -61,6 +73,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell .
 	$(BIN)/mypy
+	$(BIN)/python scripts/licenses.py > /dev/null
+
+# Lists the licenses of all that is needed at run time.
+licenses: $(VENV)/.installed-dev
+	$(BIN)/python scripts/licenses.py
 
 # The tables, from results/**/seed*.json; other figures: lpt-report --help.
 figures: $(VENV)/.installed
@@ -69,4 +86,4 @@ figures: $(VENV)/.installed
 	$(BIN)/lpt-report table --summary --into docs/mujoco.md --only halfcheetah hopper walker2d
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-lowest build dist .mypy_cache .ruff_cache .pytest_cache

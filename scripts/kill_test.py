@@ -1,14 +1,14 @@
 """Kill fresh processes at random moments, and check that nothing is lost and nothing half-written.
 
 `python scripts/kill_test.py --kills 500` starts real commands one after the other, `lpt-train`,
-`lpt-eval`, `lpt-data make` and `lpt-data convert` in turns, and sends each SIGKILL or SIGINT
-(Ctrl-C) at a random moment of the processor's time that it takes, start-up included: the later of
+`lpt-eval`, `lpt-data make` and `lpt-data convert` in turns, and sends each SIGKILL, SIGINT (Ctrl-C)
+or SIGTERM at a random moment of the processor's time that it takes, start-up included: the later of
 two uniform draws, since files are written late. (The clock's time depends on what else the machine
 does; Linux only.) After each it checks
 
 - that what was there before is there still, to the last byte,
 - that what the command writes is there as a whole or not at all,
-- that after Ctrl-C the exit code is 130, with one line and no traceback,
+- that after Ctrl-C the exit code is 130, after SIGTERM 143, with one line and no traceback,
 - that the next call sweeps temporary files.
 
 Trainings are resumed after each kill until they end, and must end with the weights of one that
@@ -34,7 +34,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SIZES = """
---model.width 8 --model.heads 2 --model.layers 1 --model.context 3 --model.prior-width 4
+--dataset.reflected-steps 0 --model.width 8 --model.heads 2 --model.layers 1 --model.context 3
+--model.prior-width 4
 --model.prior-multipliers 1 2 --proposal.width 16 --proposal.layers 1 --proposal.heads 2
 --proposal.steps 4 --sampler.batch-trajectories 8 --sampler.segments 2 --sampler.segment-steps 6
 --planning.steps 3 --evaluation.episodes 2 --training.evaluate-every 25 --training.log-every 10
@@ -123,9 +124,9 @@ class Killer:
 
     def kill(self, module: str, arguments: Sequence[object], seconds: float, name: str) -> bool:
         """Start a command, kill it at some moment, and return whether that was before its end."""
-        number = self.draw.choice((signal.SIGKILL, signal.SIGINT))
+        number = self.draw.choice((signal.SIGKILL, signal.SIGINT, signal.SIGTERM))
         process = run(module, arguments)
-        # Python itself answers Ctrl-C in its first hundredths of a second.
+        # Python itself answers signals in its first hundredths of a second.
         taken = wait_until(process, max(self.draw.uniform(0.1, seconds) for _ in range(2)))
         with suppress(ProcessLookupError):  # it has ended
             os.killpg(process.pid, number)
@@ -140,12 +141,13 @@ class Killer:
         self.tally.kills[f"{name} {kind}"] += 1
         if not ended and number == signal.SIGKILL:
             self.tally.check(code == -number, f"{name}: ended with {code} by itself: {said[-800:]}")
-        if not ended and number == signal.SIGINT:
+        if not ended and number != signal.SIGKILL:
             last = said.replace("\r", "\n").strip().splitlines()[-1:]
-            # Python at its end has no handler: the signal ends it, which is 130 in a shell.
-            self.tally.check(code in (130, -number), f"{name}: Ctrl-C ended with {code}: {last}")
+            # Python at its end has no handler: the signal ends it, which is 128 + it in a shell.
+            fine = code in (128 + number, -number)
+            self.tally.check(fine, f"{name}: {number.name} ended with {code}: {last}")
             self.tally.check(
-                "Traceback" not in said, f"{name}: traceback after Ctrl-C: {said[-800:]}"
+                "Traceback" not in said, f"{name}: traceback after {number.name}: {said[-800:]}"
             )
         return not ended
 

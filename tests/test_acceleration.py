@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lpt.machine.precision import in_precision
+from lpt.training.diagnosis import diagnose
 from lpt.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -63,7 +64,7 @@ def test_bfloat16_learns(make_config, two_behaviors):
     trainer = Trainer(config, two_behaviors, CPU)
     losses = [float(trainer.update()["loss/actions"]) for _ in range(40)]
     assert np.mean(losses[-8:]) < np.mean(losses[:4]) - 0.05
-    assert all(np.isfinite(value) for value in trainer.diagnose().values())
+    assert all(np.isfinite(value) for value in diagnose(trainer).values())
 
 
 def test_bfloat16_resumes_exactly(make_config, dataset):
@@ -78,9 +79,9 @@ def test_only_products_are_in_bfloat16(make_config, dataset):
     trainer.model.generator.head.register_forward_hook(
         lambda module, inputs, output: seen.update(head=output.dtype)
     )
-    batch = trainer.sampler.next()
-    sample = trainer._infer(batch, 1.0)
-    log_actions, log_return = trainer._log_likelihood(sample.z0, batch)
+    batch = trainer.batches.sampler.next()
+    sample = trainer.infer(batch, 1.0)
+    log_actions, log_return = trainer.log_likelihood(sample.z0, batch)
     assert seen["head"] == torch.bfloat16
     floats = (sample.z0, sample.penalty, log_actions, log_return)
     assert {tensor.dtype for tensor in floats} == {torch.float32}

@@ -182,7 +182,7 @@ def test_random_data_are_whole_trajectories():
 def test_measuring_the_split_leaves_the_trainer_as_it_was(make_config, dataset):
     trainer = Trainer(make_config(engine="langevin-paper"), dataset, torch.device("cpu"))
     split_update(trainer, Amounts(repeats=1, seconds=0))
-    assert "next" not in vars(trainer.sampler) and "infer" not in vars(trainer.inference)
+    assert "next" not in vars(trainer.batches.sampler) and "infer" not in vars(trainer.inference)
     assert trainer.updates == 1
 
 

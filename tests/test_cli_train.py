@@ -277,9 +277,9 @@ def test_resume_with_changed_data_is_refused(tmp_path, flags, lpt_train, make_da
     error = error_of(["--resume", str(out)])
     assert "was trained on data" in error and weights(out, 3) == before
     with open(out / "evaluations.jsonl", "w") as file:
-        file.write('{"updates": 2}\n{"updates": 3, "ret')  # killed while writing
+        file.write('{"updates": 2, "returns": [1.0]}\n{"updates": 3, "ret')  # killed while writing
     assert lpt_train(["--resume", str(out), "--source", str(kept)]) == 0
-    assert (out / "evaluations.jsonl").read_text() == '{"updates": 2}\n'
+    assert (out / "evaluations.jsonl").read_text() == '{"updates": 2, "returns": [1.0]}\n'
 
 
 # Own data, own environment

@@ -16,6 +16,7 @@ import torch
 from lpt.checkpoint.files import latest_checkpoint, list_checkpoints
 from lpt.machine.processes import Ranks
 from lpt.training import resume
+from lpt.training.diagnosis import diagnose
 
 KINDS = {
     "bc": ["--algorithm", "bc"],
@@ -169,9 +170,9 @@ class Absent(Ranks):
 def test_a_process_without_a_row_of_the_batch_changes_nothing(kind, commands, build_trainer):
     """No part of a small batch may be a process's; its gradients are zero, not NaN."""
     trainer = build_trainer(commands[list(KINDS).index(kind)], Absent(1, 2))
-    for sampler in filter(None, (trainer.sampler, trainer.evidence)):
+    for sampler in filter(None, (trainer.batches.sampler, trainer.batches.evidence)):
         sampler._rows = lambda index: np.zeros(0, dtype=np.int64)
     scalars = trainer.update()
     assert float(scalars["optim/gradient_norm"]) == 0.0 and float(scalars["loss/total"]) == 0.0
     assert all(torch.isfinite(p).all() for p in trainer.model.parameters())
-    trainer.diagnose()
+    diagnose(trainer)

@@ -11,6 +11,7 @@ import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import lpt
 from lpt.config import preset, preset_folder, presets
@@ -20,10 +21,10 @@ ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 
-def pins(python: str) -> dict[str, str]:
+def pins(python: str, file: str = "constraints.txt") -> dict[str, str]:
     """Pinned versions that hold for a Python version, by canonical name."""
     found: dict[str, str] = {}
-    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+    for line in (ROOT / file).read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             continue
         requirement = Requirement(line)
@@ -71,6 +72,17 @@ def test_every_python_has_pins_that_satisfy_the_metadata(python):
         name = canonicalize_name(requirement.name)
         if name != "lpt-toolkit":
             assert requirement.specifier.contains(pinned[name]), (text, pinned[name])
+
+
+def test_the_lowest_pins_are_the_lower_bounds():
+    lowest = pins("3.10", "constraints-lowest.txt")
+    for text in metadata.requires("lpt-toolkit") or []:
+        requirement = Requirement(text)
+        name = canonicalize_name(requirement.name)
+        if name != "lpt-toolkit":
+            (bound,) = requirement.specifier
+            assert bound.operator == ">=", text
+            assert Version(bound.version) == Version(lowest[name]), (text, lowest[name])
 
 
 def test_only_declared_packages_are_imported():

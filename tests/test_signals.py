@@ -1,4 +1,4 @@
-"""Ctrl-C ends every command in one line, with exit code 130 and nothing half-written."""
+"""Ctrl-C and SIGTERM end every command in one line, with their exit codes, nothing half-written."""
 
 import os
 import shutil
@@ -16,6 +16,7 @@ from lpt.data.formats.mapped_record import Record
 
 pytestmark = pytest.mark.usefixtures("short_episodes")
 SAID = "stopped by Ctrl-C; nothing half-written is left\n"
+SIGNALS = [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")]
 
 
 def press(*_, **__):
@@ -24,49 +25,54 @@ def press(*_, **__):
 
 
 @pytest.mark.parametrize("script", ["/bin/lpt-data", "-m"])
-def test_while_a_command_starts(script):
-    code = (
+@pytest.mark.parametrize(("number", "code", "called"), SIGNALS)
+def test_while_a_command_starts(script, number, code, called):
+    program = (
         f"import os, signal, sys; sys.argv = [{script!r}]; import lpt.cli\n"
         "assert not {'torch', 'numpy'} & set(sys.modules)\n"
-        "os.kill(os.getpid(), signal.SIGINT)"
+        f"os.kill(os.getpid(), {number:d})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 130
-    assert done.stderr.count("\n") == 1 and "stopped by Ctrl-C" in done.stderr
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stderr.count("\n") == 1 and f"stopped by {called}" in done.stderr
 
 
-def test_a_second_one_ends_what_does_not_end_in_order():
-    code = (
+@pytest.mark.parametrize(("first", "second"), [("SIGINT",) * 2, ("SIGTERM", "SIGINT")])
+def test_a_second_one_ends_what_does_not_end_in_order(first, second):
+    program = (
         "import signal, sys; sys.argv = ['lpt-data']\n"
         "import lpt.cli; from lpt.cli.ending import ending\n"
         "def work():\n"
-        "    try: signal.raise_signal(signal.SIGINT)\n"
-        "    finally: signal.raise_signal(signal.SIGINT); print('not reached')\n"
+        f"    try: signal.raise_signal(signal.{first})\n"
+        f"    finally: signal.raise_signal(signal.{second}); print('not reached')\n"
         "sys.exit(ending('lpt-data', work))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "lpt-data: stopped by Ctrl-C\n"
 
 
 def test_a_shell_that_ignores_it_and_a_user_who_imports_a_command_keep_theirs():
-    code = (
+    program = (
         "import signal, sys; sys.argv = [sys.argv[1]]\n"
-        "if sys.argv[0] == 'lpt-data': signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "mine = signal.getsignal(signal.SIGINT)\n"
-        "import lpt.cli; assert signal.getsignal(signal.SIGINT) is mine"
+        "both = signal.SIGINT, signal.SIGTERM\n"
+        "if sys.argv[0] == 'lpt-data': [signal.signal(n, signal.SIG_IGN) for n in both]\n"
+        "mine = [signal.getsignal(n) for n in both]\n"
+        "import lpt.cli; assert [signal.getsignal(n) for n in both] == mine"
     )
     for script in ("lpt-data", "notebook.py"):
-        subprocess.run([sys.executable, "-c", code, script], check=True)
+        subprocess.run([sys.executable, "-c", program, script], check=True)
 
 
-def test_while_data_are_made(forks, tmp_path):
+@pytest.mark.parametrize(("number", "code", "called"), SIGNALS)
+def test_while_data_are_made(number, code, called, forks, tmp_path):
     command = ["make", "maze2d-umaze", "--steps", "4000000", "--out", tmp_path / "a.hdf5"]
     process = forks.start("lpt.cli.data", *command)
     process.until(lambda: "%" in process.said)
-    process.signal(signal.SIGINT)
-    assert process.wait() == 130
-    assert process.said.endswith(SAID) and "Traceback" not in process.said
+    process.signal(number)
+    assert process.wait() == code
+    assert process.said.endswith(SAID.replace("Ctrl-C", called))
+    assert "Traceback" not in process.said
     assert not os.listdir(tmp_path)
 
 
@@ -102,7 +108,7 @@ def test_while_a_run_is_opened_and_while_it_is_evaluated(
     assert capsys.readouterr().err.endswith("stopped by Ctrl-C; nothing was begun\n")
     assert not out.exists()
     monkeypatch.undo()
-    monkeypatch.setattr("lpt.training.run.save_result", press)
+    monkeypatch.setattr("lpt.training.final.save_result", press)
     assert lpt_train(flags(umaze, out, 3)) == 130
     assert f"saved: lpt-train --resume {out} evaluates it" in capsys.readouterr().err
     monkeypatch.undo()

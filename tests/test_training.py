@@ -10,6 +10,7 @@ from lpt.algorithms import find_algorithm
 from lpt.algorithms.latent_plan import ENGINES
 from lpt.config import DatasetConfig, SamplerConfig, TrainingConfig
 from lpt.data import TrajectorySampler
+from lpt.training.diagnosis import diagnose
 from lpt.training.history import split_history
 from lpt.training.trainer import Trainer, spaces_of
 
@@ -64,10 +65,10 @@ def test_raw_noise_is_divided_by_the_datas_deviations(make_config, dataset):
     raw = tuple(0.1 * dataset.observation_std.astype(float))
     same = [{"observation_noise": 0.1}, {"observation_noise_raw": raw}]
     one, two = (Trainer(make_config(training=noise), dataset, CPU) for noise in same)
-    batches = [t._with_noise(t.sampler.next()) for t in (one, two)]
+    batches = [t._with_noise(t.batches.sampler.next()) for t in (one, two)]
     torch.testing.assert_close(*(batch.observations for batch in batches))
     still = Trainer(make_config(training={"observation_noise_raw": (0.0, 0.5, 0.0)}), dataset, CPU)
-    batch = still.sampler.next()
+    batch = still.batches.sampler.next()
     noise = still._with_noise(batch).observations - batch.observations
     assert not noise[..., [0, 2]].any()
     assert noise[..., 1].std() * dataset.observation_std[1] == pytest.approx(0.5, rel=0.2)
@@ -77,7 +78,7 @@ def test_raw_noise_leaves_what_an_algorithm_appends_alone(make_config, dataset):
     noisy = {"observation_noise_raw": (0.5, 0.5, 0.5)}
     config = make_config(algorithm="dt", training=noisy)
     trainer = Trainer(config, find_algorithm("dt").training_data(dataset), CPU)
-    batch = trainer.sampler.next()
+    batch = trainer.batches.sampler.next()
     noise = trainer._with_noise(batch).observations - batch.observations
     assert noise.shape[-1] == 4 and noise[..., :3].all() and not noise[..., 3].any()
 
@@ -200,7 +201,7 @@ def test_plans_become_informative_with_the_amortized_engine(make_config, two_beh
     trainer = Trainer(config, two_behaviors, CPU)
 
     def known():
-        seen = [trainer.diagnose() for _ in range(4)]
+        seen = [diagnose(trainer) for _ in range(4)]
         return {name.removeprefix("plan/"): np.mean([d[name] for d in seen]) for name in seen[0]}
 
     assert abs(known()["information"]) < 0.1
@@ -240,7 +241,7 @@ def test_diagnosing_leaves_the_parameters_and_the_next_updates_mode_alone(
 ):
     trainer = train(make_config(engine=engine), dataset, 1)
     before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
-    scalars = trainer.diagnose()
+    scalars = diagnose(trainer)
     assert all(np.isfinite(value) for value in scalars.values())
     assert all(torch.equal(before[k], v) for k, v in trainer.model.state_dict().items())
     assert scalars["plan/information"] == pytest.approx(
@@ -275,7 +276,7 @@ def test_history_dropout_ends_when_configured(dataset, make_config):
     segments = config.sampler.segments
     shares = []
     for _ in range(3):
-        shares.append(trainer._segments_without_history(trainer.sampler.next()))
+        shares.append(trainer._segments_without_history(trainer.batches.sampler.next()))
         trainer.update()
     assert shares == [segments, segments, 0]
 

@@ -15,6 +15,7 @@ from lpt.data import TrajectoryDataset, TrajectorySampler
 from lpt.inference.chains import Chains
 from lpt.inference.planning import infer_plans
 from lpt.model.attention import BandedSelfAttention
+from lpt.training.diagnosis import diagnose
 from lpt.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -125,13 +126,13 @@ def test_trap_04_planning_leaves_an_evaluated_model_without_dropout(make_model, 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_trap_04_chains_run_without_dropout_and_learning_with_it(make_config, dataset, engine):
     trainer = Trainer(make_config(engine=engine, model={"dropout": 0.5}), dataset, CPU)
-    modes, likelihood = [], trainer._log_likelihood
+    modes, likelihood = [], trainer.log_likelihood
 
     def recording(z0, batch):
         modes.append(trainer.model.training)
         return likelihood(z0, batch)
 
-    trainer._log_likelihood = recording
+    trainer.log_likelihood = recording
     trainer.update()
     assert modes[-1] and not any(modes[:-1])
 
@@ -207,7 +208,7 @@ def test_trap_07_context_counts_environment_steps(make_model, context, layers):
 def test_trap_08_a_trajectory_never_stands_in_a_batch_twice(make_config, dataset):
     trainer = Trainer(make_config(sampler={"batch_trajectories": 20}), dataset, CPU)
     for _ in range(20):
-        assert len(trainer.sampler.next().index.unique()) == 20
+        assert len(trainer.batches.sampler.next().index.unique()) == 20
     with pytest.raises(ValueError, match="set it to 24 or less"):
         Trainer(make_config(sampler={"batch_trajectories": 25}), dataset, CPU)
     chains = Chains(4, (1, 2), torch.Generator().manual_seed(0))
@@ -269,7 +270,7 @@ DEVICES = [
 def test_trap_11_everything_runs_on_the_device_asked_for(make_config, dataset, engine, device):
     trainer = Trainer(make_config(engine=engine), dataset, torch.device(device))
     trainer.update()
-    trainer.diagnose()
+    diagnose(trainer)
     tensors, values = trainer.state()
     trainer.load_state(tensors, values)
     assert np.isfinite(float(trainer.update()["loss/total"]))

@@ -41,7 +41,7 @@ def test_parameters_learn_at_kept_plans_of_visited_trajectories(make_config, dat
     assert not torch.isclose(chains.states[visited], start[visited]).all(-1).any()
     seen = np.zeros(len(dataset), bool)
     for _ in range(20):
-        batch, z0 = trainer._to_learn(None, None)
+        batch, z0 = trainer.batches.to_learn(trainer.updates)
         assert torch.equal(z0, chains.states[batch.index])
         assert len(batch.index) == min(8, int(visited.sum()))
         seen[batch.index] = True
@@ -55,7 +55,7 @@ def test_a_kept_plan_gets_no_gradient_and_the_moved_batch_teaches_the_proposal_o
     for _ in range(2):
         trainer.update()
     trainer.model.zero_grad(set_to_none=True)
-    posterior = trainer._infer(trainer._with_noise(trainer._next()), 1.0)
+    posterior = trainer.infer(trainer._with_noise(trainer.batches.to_infer()), 1.0)
     posterior.penalty.backward()
     assert all(p.grad is None for p in trainer.model.parameters())
     assert any(p.grad is not None and p.grad.any() for p in trainer.inference.parameters())
@@ -147,8 +147,8 @@ def test_evidence_of_ends_is_what_the_proposal_sees(make_config, dataset):
         overview=lambda index, begin: seen.append(begin) or look(index, begin),
     )
     trainer.inference.engine.proposal = network
-    batch = trainer._next()
-    trainer._infer(batch, 1.0)
+    batch = trainer.batches.to_infer()
+    trainer.infer(batch, 1.0)
     assert torch.equal(seen[0], batch.begin) and batch.begin.unique().numel() == 5
     for row, index in enumerate(batch.index):
         steps = _steps(batch.observations[row, :, 0], dataset, int(index))
@@ -156,7 +156,7 @@ def test_evidence_of_ends_is_what_the_proposal_sees(make_config, dataset):
         assert min(steps) >= first
         total = batch.weight[row].sum()  # single steps: each seen one counts once on average
         assert float(total) == pytest.approx(float(dataset.lengths[index] - first), rel=1e-5)
-    assert not trainer.sampler.next().begin.any()
+    assert not trainer.batches.sampler.next().begin.any()
 
 
 def _steps(observations, dataset, index):

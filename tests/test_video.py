@@ -13,7 +13,7 @@ import torch
 from lpt.config import ModelConfig, PlanningConfig
 from lpt.evaluation.environments import make_environment
 from lpt.evaluation.policy import LPTPolicy
-from lpt.evaluation.video import _follow, choose_renderer, record_video
+from lpt.evaluation.video import _follow, _prefer_own_ffmpeg, choose_renderer, record_video
 from lpt.model import LatentPlanTransformer, Spaces
 
 FIND_LIBRARY = ctypes.util.find_library
@@ -54,6 +54,19 @@ def hopper_policy(make_metadata):
         observation_std=(1.0,) * 11,
     )
     return LPTPolicy(model, metadata, PlanningConfig(steps=2))
+
+
+def test_the_systems_ffmpeg_is_preferred_to_the_one_under_the_gpl(monkeypatch, tmp_path):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "")  # so that what is set is forgotten again
+    monkeypatch.delenv("IMAGEIO_FFMPEG_EXE")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    _prefer_own_ffmpeg()
+    assert "IMAGEIO_FFMPEG_EXE" not in os.environ
+    own = tmp_path / "ffmpeg"
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    _prefer_own_ffmpeg()
+    assert os.environ["IMAGEIO_FFMPEG_EXE"] == str(own)
 
 
 def test_a_mujoco_film_without_a_display(headless, tmp_path, hopper_policy):

@@ -1,14 +1,13 @@
-"""The wheel, in an environment outside the checkout, trains with the presets that it brings.
+"""Wheel and source distribution, in an environment outside the checkout, with what they ask for.
 
-It is built through the source distribution, so that this is complete as well. The new environment
-borrows the libraries of the one that runs the tests instead of downloading them again, but not the
-checkout; that the declared dependencies suffice is test_package's to check.
+The wheel is built through the source distribution, so that this is complete as well. The new
+environment gets its dependencies from where pip does, at the pinned versions: those that developers
+have besides are not there.
 """
 
 import os
 import subprocess
 import sys
-import sysconfig
 import venv
 import zipfile
 from pathlib import Path
@@ -30,25 +29,32 @@ def run(*command: object, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
+def built(tmp_path_factory) -> Path:
+    """A folder with the source distribution and the wheel."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
-    assert len(list(folder.glob("*.tar.gz"))) == 1
-    (path,) = folder.glob("*.whl")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built) -> Path:
+    (path,) = built.glob("*.whl")
     return path
+
+
+def install(folder: Path, *what: object) -> None:
+    """Install into the environment in a folder."""
+    python = folder / "venv" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+    run(*pip, "-c", ROOT / "constraints.txt", *what, cwd=folder)
 
 
 @pytest.fixture(scope="module")
 def clean(wheel, tmp_path_factory) -> Path:
-    """A folder with a new environment that has the wheel and none of the checkout."""
+    """A folder with a new environment that has the wheel, what it needs, and no checkout."""
     folder = tmp_path_factory.mktemp("clean")
     venv.create(folder / "venv", with_pip=False)
-    python = folder / "venv" / "bin" / "python"
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", wheel, cwd=folder)
-    report = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = Path(run(python, "-c", report, cwd=folder).strip())
-    # A folder named in a .pth has its own .pth files ignored: the editable checkout stays unseen.
-    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    install(folder, wheel)
     return folder
 
 
@@ -65,12 +71,16 @@ def test_the_wheel_holds_the_packages_and_presets_only(wheel):
     assert tops == {"lpt", "lpt_envs"}
 
 
-def test_it_trains_a_short_run_with_its_own_presets(clean, sizes):
+def assert_own_code(folder: Path) -> None:
     where = "import lpt, lpt_envs, lpt.config as c; print(lpt.__file__, lpt_envs.__file__, "
     where += "c.preset_folder())"
+    for place in run(folder / "venv" / "bin" / "python", "-c", where, cwd=folder).split():
+        assert place.startswith(str(folder))
+
+
+def test_it_trains_a_short_run_with_its_own_presets(clean, sizes):
+    assert_own_code(clean)
     scripts = clean / "venv" / "bin"
-    for place in run(scripts / "python", "-c", where, cwd=clean).split():
-        assert place.startswith(str(clean))
     run(
         scripts / "lpt-data",
         "make",
@@ -87,3 +97,21 @@ def test_it_trains_a_short_run_with_its_own_presets(clean, sizes):
     assert "target: 240" in (trained / "config.yaml").read_text()  # the preset's
     run(scripts / "lpt-eval", trained, "--episodes", 1, "--plot", "paths.png", cwd=clean)
     assert (clean / "paths.png").stat().st_size > 1000
+
+
+def test_what_is_needed_is_installed_and_nothing_that_only_developers_have(clean):
+    python = clean / "venv" / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "check", cwd=clean)
+    names = run(python, "-c", "from importlib import metadata as m\n"
+        "print(*(d.name.lower() for d in m.distributions()))", cwd=clean).split()  # fmt: skip
+    assert {"lpt-toolkit", "torch", "minari"} <= set(names)
+    assert not {"pytest", "ruff", "numba", "transformers"} & set(names)
+
+
+def test_the_source_distribution_installs_as_well(built, clean):
+    (source,) = built.glob("*.tar.gz")
+    install(clean, "--force-reinstall", "--no-deps", source)
+    assert_own_code(clean)
+    scripts = clean / "venv" / "bin"
+    assert "lpt-toolkit" in run(scripts / "lpt-info", cwd=clean)
+    assert "maze2d-umaze" in run(scripts / "lpt-data", "list", cwd=clean)

@@ -31,7 +31,7 @@ def split_update(trainer: Trainer, amounts: Amounts) -> dict[str, Any]:
     for _ in range(amounts.repeats):
         data: list[float] = []
         inferring: list[float] = []
-        with _clocked(trainer.sampler, "next", trainer.device, data):
+        with _clocked(trainer.batches.sampler, "next", trainer.device, data):
             with _clocked(inference, "infer", trainer.device, inferring):
                 whole = seconds_per_call(trainer.update, trainer.device, amounts.seconds)
         updates = len(data)

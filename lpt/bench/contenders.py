@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 from lpt.bench.problem import Shapes, Trajectories
-from lpt.evaluation.policy import PolicyState
+from lpt.evaluation.state import PolicyState
 from lpt.machine.device import synchronize
 from lpt.training.run import Run
 

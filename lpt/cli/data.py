@@ -16,6 +16,7 @@ from lpt.cli.data_show import List, Show, run_list, run_show
 from lpt.cli.ending import ending
 from lpt.cli.version import show_version
 from lpt.config import DatasetConfig
+from lpt.config.flags import parse_flags
 from lpt.data.dataset import TrajectoryDataset
 from lpt.data.formats.d4rl import write_d4rl
 from lpt.data.formats.games import is_games_path
@@ -113,11 +114,11 @@ def main(args: Sequence[str] | None = None) -> int:
         name: Annotated[kind, tyro.conf.subcommand(name)] for kind, (name, _) in _COMMANDS.items()
     }
     commands: Any = Union[tuple(parts.values())]  # noqa: UP007
-    command = tyro.cli(commands, args=args, prog="lpt-data", description=__doc__)
-    return ending("lpt-data", lambda: _run(command))
+    return ending("lpt-data", lambda: _run(commands, args))
 
 
-def _run(command: Any) -> None:
+def _run(commands: Any, args: Sequence[str] | None) -> None:
+    command = parse_flags(commands, args=args, prog="lpt-data", description=__doc__)
     _COMMANDS[type(command)][1](command)
 
 

@@ -20,7 +20,7 @@ from lpt.cli.version import show_version
 from lpt.config import preset_folder
 from lpt.data.sources.folders import d4rl_folder, data_folder
 from lpt.machine.untrusted import parsing, short
-from lpt.reporting.figures import read_evaluations
+from lpt.reporting.curve import NAME, Point, read_curve
 from lpt.reporting.results import read_results
 
 _VARIABLES = (
@@ -103,19 +103,19 @@ def run_report(run: Path) -> dict[str, str]:
 def _history(run: Path) -> dict[str, str]:
     """Return the last evaluations on the way, and the results."""
     report = {}
-    curve, results = run / "evaluations.jsonl", run / "results"
+    curve, results = run / NAME, run / "results"
     with parsing(f"{curve} or a file in {results} is damaged", "Remove it."):
         if curve.is_file():
-            report["evaluated"] = ", ".join(map(_point, read_evaluations(run)[-5:]))
+            report["evaluated"] = ", ".join(map(_point, read_curve(run)[-5:]))
         if list(results.glob("**/seed*.json")):
             for record in read_results(results):
                 report[f"result {short(record['algorithm'])}"] = _result(record["last"])
     return report
 
 
-def _point(record: dict[str, Any]) -> str:
-    mean = sum(record["returns"]) / len(record["returns"])
-    return f"{mean:.1f} after {record['updates']}"
+def _point(point: Point) -> str:
+    mean = sum(point.returns) / len(point.returns)
+    return f"{mean:.1f} after {point.updates}"
 
 
 def _result(last: dict[str, Any]) -> str:

@@ -52,7 +52,7 @@ class _Command:
         with at_once():
             from lpt.machine.disk import DiskError
             from lpt.machine.processes import ProcessLost
-            from lpt.training.run import Interrupted
+            from lpt.training.signals import Interrupted
         try:
             self.run = _open(asked)
             self.run.train()
@@ -71,7 +71,7 @@ class _Command:
         return 0
 
     def stopped(self) -> str:
-        """Return what is left after Ctrl-C; within training it is a wish to save instead."""
+        """Return what is left after a signal; within training it is a wish to save instead."""
         if self.run is None or not self._saved():
             return "nothing was begun"
         return f"the training is saved: lpt-train --resume {self.run.folder} evaluates it"

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 
 import tyro
 
+from lpt.config.flags import parse_flags
 from lpt.config.groups import Device
 from lpt.config.presets import preset_names, starting_point
 from lpt.config.settings import Config
@@ -68,7 +69,8 @@ def parse(arguments: Sequence[str]) -> Config | Resume | Extend:
 
     Raises:
         FileNotFoundError: if `--config` names no file.
-        ValueError: for an unknown task, or settings given beside `--resume` or `--extend`.
+        ValueError: for an unknown task, settings that cannot be, or that are given beside
+            `--resume` or `--extend`.
         SystemExit: for `--help`, unknown flags and values of a wrong type (usage is printed).
     """
     if _is_given(arguments, "--extend", "a run's folder, as in --extend runs/mine --steps 1000"):
@@ -102,12 +104,14 @@ def parse_config(arguments: Sequence[str]) -> Config:
                 f"{default.task}: leave out one of them"
             )
     elif task is None:  # --help, or the parser's word that it is missing
-        return tyro.cli(Config, args=arguments, description=description, prog="lpt-train")
+        default = None
     else:
         default = starting_point(task, _value(arguments, "--source") is not None, preset)
-    return tyro.cli(
-        Config, args=arguments, default=default, description=description, prog="lpt-train"
+    settings = {} if default is None else {"default": default}
+    config: Config = parse_flags(
+        Config, args=arguments, description=description, prog="lpt-train", **settings
     )
+    return config
 
 
 def parse_for_help(arguments: Sequence[str]) -> Config | None:
@@ -121,7 +125,8 @@ def parse_for_help(arguments: Sequence[str]) -> Config | None:
 
 
 def _parse_places(kind: type[Going], flag: str, arguments: list[str]) -> Going:
-    options, rest = tyro.cli(
+    options: Going
+    options, rest = parse_flags(
         kind, args=_without(arguments, *_TASK), prog="lpt-train", return_unknown_args=True
     )
     given = sorted({word.partition("=")[0] for word in rest if word.startswith("--")})

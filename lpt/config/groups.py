@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from lpt.config.checks import SettingError, check_choice, check_most, check_positive
+
 Algorithm = Literal["lpt", "bc", "bc-10", "dt-final", "dt", "goal"]
 """What is learned: the latent plan model, or a baseline (`lpt.algorithms`)."""
 Engine = Literal["langevin", "langevin-paper", "preconditioned", "amortized", "variational"]
@@ -27,22 +29,6 @@ LARGEST_TILT = 80.0
 
 LONGEST = 1 << 32
 """Steps of the longest horizon."""
-MOST = {
-    "layers": 1024,
-    "heads": 1024,
-    "width": 1 << 16,
-    "context": 1 << 20,
-    "plan_tokens": 1 << 16,
-    "frequencies": 64,
-    "return_hidden": 1 << 16,
-    "prior_width": 1 << 16,
-    "remembered_plans": 1 << 24,
-    "draws": 1 << 16,
-    "episodes": 1 << 20,
-    "parallel": 1 << 14,
-    "threads": 1 << 12,
-}
-"""Sizes that are far beyond use, by field: a configuration may come from anywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,25 +58,25 @@ class DatasetConfig:
     def __post_init__(self) -> None:
         """Raise ValueError for held steps that no label claims."""
         if self.horizon is not None and not 1 <= self.horizon <= LONGEST:
-            raise ValueError(
+            raise SettingError(
                 f"dataset.horizon={self.horizon} is no time limit; what ends there needs the "
                 f"task's horizon, 1 to {LONGEST} steps: set dataset.horizon to it, or leave it out"
             )
         if self.held_steps < 0:
-            raise ValueError(f"dataset.held_steps={self.held_steps} must be 0 or more")
+            raise SettingError(f"dataset.held_steps={self.held_steps} must be 0 or more")
         if self.held_steps and self.returns != "held":
-            raise ValueError(
+            raise SettingError(
                 f"dataset.held_steps={self.held_steps} lets the end state last as the held label "
                 f"says, but dataset.returns is {self.returns!r}: set returns to held, or "
                 "held_steps to 0"
             )
         if self.reflected_steps < 0 or (self.reflected_steps and self.held_steps < 2):
-            raise ValueError(
+            raise SettingError(
                 f"dataset.reflected_steps={self.reflected_steps} must be 0, or positive with "
                 "dataset.held_steps of 2 or more, every other of which it mirrors"
             )
         if min(self.rest, default=0) < 0:
-            raise ValueError(
+            raise SettingError(
                 f"dataset.rest={self.rest}: expected numbers of observation entries, from 0"
             )
 
@@ -134,18 +120,18 @@ class SamplerConfig:
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that make no batch, and weights that are no weights."""
         if self.batch_trajectories < 1 or self.segments < 0 or self.segment_steps < 1:
-            raise ValueError(
+            raise SettingError(
                 f"sampler: got batch_trajectories={self.batch_trajectories}, "
                 f"segments={self.segments}, segment_steps={self.segment_steps}; expected at least "
                 "1, 0 and 1 (segments=0 reads whole trajectories)"
             )
         check_choice("sampler.draw", self.draw, ("length", "uniform"))
         if not 0 <= self.label_tilt <= LARGEST_TILT:
-            raise ValueError(
+            raise SettingError(
                 f"sampler.label_tilt={self.label_tilt} must be finite, from 0 to {LARGEST_TILT:g}"
             )
         if self.counted_steps < 0:
-            raise ValueError(f"sampler.counted_steps={self.counted_steps} must be 0 or more")
+            raise SettingError(f"sampler.counted_steps={self.counted_steps} must be 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,23 +176,23 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that cannot be built."""
-        _check_most("model", self)
-        _check_positive("model", self, ("heads", "width"))
+        check_most("model", self)
+        check_positive("model", self, ("heads", "width"))
         if self.width % self.heads or (self.width // self.heads) % 2:
-            raise ValueError(
+            raise SettingError(
                 f"model.width={self.width} must be an even multiple of model.heads={self.heads}: "
                 "rotary positions turn pairs of each head's channels"
             )
         sizes = ("layers", "context", "plan_tokens", "return_hidden", "action_std", "return_std")
-        _check_positive("model", self, sizes)
+        check_positive("model", self, sizes)
         for name in ("remembered_plans", "frequencies", "prior_width"):
             if getattr(self, name) < 0:
-                raise ValueError(f"model.{name}={getattr(self, name)} must be 0 or more")
+                raise SettingError(f"model.{name}={getattr(self, name)} must be 0 or more")
         if not 0 <= self.dropout <= 1:
-            raise ValueError(f"model.dropout={self.dropout} must lie in [0, 1]")
+            raise SettingError(f"model.dropout={self.dropout} must lie in [0, 1]")
         levels = self.prior_multipliers
         if not 1 <= len(levels) <= 16 or not all(1 <= level <= 1024 for level in levels):
-            raise ValueError(
+            raise SettingError(
                 f"model.prior_multipliers={list(levels)[:20]} must be 1 to 16 numbers, each 1 to "
                 "1024"
             )
@@ -216,12 +202,12 @@ class ModelConfig:
     def _check_frequency_dims(self) -> None:
         dims = self.frequency_dims
         if dims and not self.frequencies:
-            raise ValueError(
+            raise SettingError(
                 f"model.frequency_dims={list(dims)} needs model.frequencies above 0: set it, or "
                 "leave model.frequency_dims empty"
             )
         if len(set(dims)) < len(dims) or any(dim < 0 for dim in dims):
-            raise ValueError(
+            raise SettingError(
                 f"model.frequency_dims={list(dims)} must be different coordinates, counted from 0"
             )
 
@@ -259,10 +245,10 @@ class ProposalConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that cannot be built."""
-        _check_most("proposal", self)
-        _check_positive("proposal", self, ("steps", "width", "layers", "heads"))
+        check_most("proposal", self)
+        check_positive("proposal", self, ("steps", "width", "layers", "heads"))
         if self.width % self.heads:
-            raise ValueError(
+            raise SettingError(
                 f"proposal.width={self.width} must be a multiple of proposal.heads={self.heads}"
             )
 
@@ -312,10 +298,12 @@ class PosteriorConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for weights that are no weights."""
-        _check_positive("posterior", self, ("prior_weight", "prior_start", "return_weight"))
+        check_positive("posterior", self, ("prior_weight", "prior_start", "return_weight"))
         for name, least in LEAST.items():
             if getattr(self, name) < least:
-                raise ValueError(f"posterior.{name}={getattr(self, name)} must be {least} or more")
+                raise SettingError(
+                    f"posterior.{name}={getattr(self, name)} must be {least} or more"
+                )
 
     def weight_at(self, update: int) -> float:
         """Return the prior's weight at an update."""
@@ -343,10 +331,10 @@ class PlanningConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that cannot plan."""
-        _check_most("planning", self)
-        _check_positive("planning", self, ("weight", "steps", "step_size"))
+        check_most("planning", self)
+        check_positive("planning", self, ("weight", "steps", "step_size"))
         if self.draws < 1:
-            raise ValueError(f"planning.draws={self.draws} must be 1 or more")
+            raise SettingError(f"planning.draws={self.draws} must be 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -389,34 +377,36 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that cannot train."""
-        _check_most("training", self)
+        check_most("training", self)
         for name in ("learning_rate", "gradient_clip", "log_every", "threads", "evaluate_episodes"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"training.{name}={getattr(self, name)} must be positive")
+                raise SettingError(f"training.{name}={getattr(self, name)} must be positive")
         for name in ("average", "history_dropout"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"training.{name}={getattr(self, name)} must lie in [0, 1]")
+                raise SettingError(f"training.{name}={getattr(self, name)} must lie in [0, 1]")
         raw = self.observation_noise_raw
         if raw and self.observation_noise:
-            raise ValueError(
+            raise SettingError(
                 f"training.observation_noise={self.observation_noise} and "
                 f"training.observation_noise_raw={list(raw)} say the same in two units: give one"
             )
         if not all(0 <= std < math.inf for std in (self.observation_noise, *raw)):
             name, value = ("_raw", list(raw)) if raw else ("", self.observation_noise)
-            raise ValueError(f"training.observation_noise{name}={value} must be 0 or more, finite")
+            raise SettingError(
+                f"training.observation_noise{name}={value} must be 0 or more, finite"
+            )
 
     def check_segments(self, segments: int) -> None:
         """Raise ValueError for what needs segments where whole trajectories are read (0)."""
         if segments:
             return
         if self.history_dropout:
-            raise ValueError(
+            raise SettingError(
                 f"training.history_dropout={self.history_dropout} is a share of segments, but "
                 "whole trajectories are read: set sampler.segments, or history_dropout to 0"
             )
         if self.compile:
-            raise ValueError(
+            raise SettingError(
                 "training.compile needs batches of one shape, but whole trajectories vary in "
                 "length: set sampler.segments, or leave training.compile out"
             )
@@ -444,27 +434,7 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for counts below one, and beyond use."""
-        _check_most("evaluation", self)
+        check_most("evaluation", self)
         for name in ("episodes", "parallel"):
             if getattr(self, name) < 1:
-                raise ValueError(f"evaluation.{name}={getattr(self, name)} must be at least 1")
-
-
-def _check_positive(group: str, config: object, names: tuple[str, ...]) -> None:
-    for name in names:
-        if not 0 < getattr(config, name) < math.inf:
-            raise ValueError(f"{group}.{name}={getattr(config, name)} must be positive, finite")
-
-
-def _check_most(group: str, config: object) -> None:
-    for name, most in MOST.items():
-        if getattr(config, name, 0) > most:
-            raise ValueError(f"{group}.{name}={getattr(config, name)} must be at most {most}")
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise ValueError if the value is none of the choices."""
-    if value not in choices:
-        raise ValueError(
-            f"{name} is {value!r}, expected {', '.join(choices[:-1])} or {choices[-1]}"
-        )
+                raise SettingError(f"evaluation.{name}={getattr(self, name)} must be at least 1")

@@ -9,6 +9,7 @@ from typing import Annotated, get_args
 
 import tyro
 
+from lpt.config.checks import SettingError, check_choice
 from lpt.config.groups import (
     Algorithm,
     DatasetConfig,
@@ -22,7 +23,6 @@ from lpt.config.groups import (
     SamplerConfig,
     Track,
     TrainingConfig,
-    check_choice,
 )
 
 OWN_RESETS = 10_000
@@ -81,27 +81,27 @@ class Config:
             check_choice(name, getattr(self, name), get_args(kind))
         odd = ".." in self.task or self.task.startswith("/") or not self.task.isprintable()
         if odd or len(self.task) > 200:
-            raise ValueError(
+            raise SettingError(
                 f"--task {self.task[:200]!r} becomes a folder's name: leave out '..' and '/', and "
                 "what cannot be printed"
             )
         if self.updates < 1:
-            raise ValueError(f"--updates {self.updates}: a run needs at least one update")
+            raise SettingError(f"--updates {self.updates}: a run needs at least one update")
         if not re.fullmatch(r"[\w.-]*", self.label) or ".." in self.label:
-            raise ValueError(
+            raise SettingError(
                 f"--label {self.label[:200]!r} becomes part of a folder's name: use letters, "
                 "digits, '-', '_' and '.'"
             )
         model = self.model
         if self.dataset.reflected_steps and (model.context > 1 or model.inputs != "states"):
-            raise ValueError(
+            raise SettingError(
                 f"dataset.reflected_steps={self.dataset.reflected_steps} makes steps without "
                 f"history, but model.context is {model.context} and model.inputs {model.inputs}: "
                 "set them to 1 and states, or reflected_steps to 0"
             )
         remembers = self.algorithm != "lpt" or self.model.remembered_plans > 0
         if self.planning.method == "aggregated" and not remembers:
-            raise ValueError(
+            raise SettingError(
                 "--planning.method aggregated chooses among plans inferred in learning: keep some, "
                 "as in --model.remembered-plans 1024"
             )

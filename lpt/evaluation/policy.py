@@ -18,9 +18,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,34 +40,18 @@ from lpt.checkpoint.metadata import PolicyMetadata
 from lpt.config import PlanningConfig
 from lpt.config.trust import check_environment
 from lpt.data.action_bounds import ActionBounds
-from lpt.evaluation.checks import finite_target, observation_rows
+from lpt.evaluation.checks import observation_rows
 from lpt.evaluation.environments import MakeEnvironment, check_spaces, policy_environment
 from lpt.evaluation.fitting import check_weights
-from lpt.inference.planning import Plan
-from lpt.machine.device import find_device
+from lpt.evaluation.planner import Planner
+from lpt.evaluation.state import PolicyState, SparePlans
 from lpt.machine.files import check_replaceable
 from lpt.model import Model
 from lpt.model.actions import ActionDistribution, Categorical
-from lpt.model.attention import PlanMemory
 from lpt.model.generator import RolloutCache
 
 
-@dataclass(frozen=True, eq=False)
-class PolicyState:
-    """What a batch of running episodes remembers. A value: `predict` returns a new one."""
-
-    cache: RolloutCache
-    """Plan and recent steps of each row."""
-    previous_action: Tensor
-    """`[B, act]` what was done in the step before, in [-1, 1], or one-hot if discrete."""
-
-    @property
-    def rows(self) -> int:
-        """Number of episodes running side by side."""
-        return len(self.previous_action)
-
-
-class LPTPolicy:
+class LPTPolicy(Planner):
     """A trained Latent Plan Transformer as a policy.
 
     Each row (environment) is planned for once, at its first step. A later episode in the row, which
@@ -106,26 +87,16 @@ class LPTPolicy:
         Raises:
             ValueError: if the device is not there or the target is not a finite number.
         """
-        self.device = find_device(device)
-        self.model = model.to(self.device)
-        self.metadata, self.spaces = metadata, metadata.spaces
-        self.algorithm, config = find_algorithm(metadata.algorithm), metadata.config
-        self.planning = planning or config.planning
+        super().__init__(model, metadata, planning, target, device, seed)
         self._replan, self._warned = replan, False
         self._stateless: np.ndarray | None = None
-        if target is None:
-            target = config.evaluation.target
-        self.target = finite_target(metadata.return_quantiles.q99 if target is None else target)
-        self.generator = torch.Generator(self.device)
-        self.seed(seed)
-        self._modules = list(model.modules())
         self._mean, self._std = (
             torch.tensor(x, dtype=torch.float32, device=self.device)
             for x in (metadata.observation_mean, metadata.observation_std)
         )
         details = {} if self.spaces.discrete else metadata.provenance.get("details", {})
         self.action_bounds = ActionBounds.of_details(details)
-        self._spare = torch.zeros(0, *model.plan_shape, device=self.device)
+        self._spare = SparePlans(self.model)
         self._state: PolicyState | None = None
 
     @classmethod
@@ -203,55 +174,6 @@ class LPTPolicy:
             f"{actions}, target={self.target:g}{plans if self.algorithm.infers_plans else ''}, "
             f"{self.device})"
         )
-
-    def seed(self, seed: int) -> None:
-        """Restart the random numbers of planning and of sampled actions."""
-        self.generator.manual_seed(seed)
-
-    def standardized(self, returns: float) -> float:
-        """Return a raw return in standard deviations of the data's returns."""
-        return (finite_target(returns) - self.metadata.return_mean) / self.metadata.return_std
-
-    def predicted_returns(self, plan: Plan) -> np.ndarray:
-        """`[n]` returns that the model predicts for plans, raw units."""
-        predicted = plan.predicted_return.cpu().numpy()
-        return predicted * self.metadata.return_std + self.metadata.return_mean
-
-    def describe(self, plan: Plan) -> dict[str, float]:
-        """Return what is known of plans, means over them, returns in raw units.
-
-        `predicted_return`; where they were chosen among remembered ones also `effective_plans` (how
-        many were in question), `spread` (of the returns predicted for these) and `highest` (what
-        any remembered plan predicts: a target above it asks for what was never seen).
-        """
-        found = {"predicted_return": float(self.predicted_returns(plan).mean())}
-        if plan.choice is not None:
-            unit, mean = self.metadata.return_std, self.metadata.return_mean
-            found["effective_plans"] = float(plan.choice.effective.mean())
-            found["spread"] = float(plan.choice.spread.mean()) * unit
-            found["highest"] = float(plan.choice.highest) * unit + mean
-        return found
-
-    def plan(self, target: float | None = None, n: int = 1, weight: float | None = None) -> Plan:
-        """Infer `n` plans for a target return.
-
-        Args:
-            target: raw return; unset: the policy's.
-            n: number of plans, inferred as one batch.
-            weight: power of the return's likelihood, 1 for LPT, above 1 for LPT-EI; unset: the
-                policy's.
-        """
-        planning = self.planning
-        if weight is not None:
-            planning = dataclasses.replace(planning, weight=weight)
-        standardized = self.standardized(self.target if target is None else target)
-        targets = torch.full((n,), standardized, device=self.device)
-        with self.evaluation_mode():
-            return self.algorithm.plan(self.model, targets, planning, self.generator)
-
-    def used_weight(self, weight: float | None = None) -> float:
-        """Return the planning weight w that counts; 1 for baselines, which infer nothing."""
-        return self.algorithm.weight(self.planning.weight if weight is None else float(weight))
 
     @property
     def own_environment(self) -> str:
@@ -408,34 +330,6 @@ class LPTPolicy:
         # never gets past its first step: it needs no plan.
         played = starts & (cache.age > 1)
         if self.replan and played.any():
-            self._replace_plans(cache, played)
+            self._spare.give(cache, played, lambda n: self.plan(n=n).z)
         cache.reset(starts)
         return cache
-
-    def _replace_plans(self, cache: RolloutCache, rows: Tensor) -> None:
-        """Give the rows the next of the plans made in advance, making more if there are too few."""
-        count = int(rows.sum())
-        if len(self._spare) < count:
-            with torch.inference_mode(False):
-                more = self.plan(n=len(rows)).z
-            self._spare = torch.cat((self._spare, more))
-        new, self._spare = self._spare[:count], self._spare[count:]
-        plans = []
-        memories = self.model.generator.plan_memory(new)
-        for old, fresh in zip(cache.plans, memories, strict=True):
-            keys, values = old.keys.clone(), old.values.clone()
-            keys[rows], values[rows] = fresh.keys, fresh.values
-            plans.append(PlanMemory(keys, values))
-        cache.plans = plans
-
-    @contextmanager
-    def evaluation_mode(self) -> Iterator[None]:
-        """Dropout off, whatever the model's mode, which is put back."""
-        training = [module for module in self._modules if module.training]
-        for module in training:
-            module.training = False
-        try:
-            yield
-        finally:
-            for module in training:
-                module.training = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes.util
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -182,6 +183,12 @@ def _need_imageio(path: Path) -> None:
             raise ModuleNotFoundError(f"videos need {module}: {MEND}")
 
 
+def _prefer_own_ffmpeg() -> None:
+    """Encode films by the system's FFmpeg, if any: the one of the extra is under the GPL."""
+    if own := shutil.which("ffmpeg"):
+        os.environ.setdefault("IMAGEIO_FFMPEG_EXE", own)
+
+
 def _write(path: Path, frames: list[np.ndarray], fps: float) -> None:
     import imageio.v3
 
@@ -189,6 +196,7 @@ def _write(path: Path, frames: list[np.ndarray], fps: float) -> None:
         if path.suffix.lower() == ".gif":
             imageio.v3.imwrite(temporary, frames, duration=1000 / fps, loop=0)
         else:
+            _prefer_own_ffmpeg()
             # Encoders of players want even sides; the codec below is read by every browser.
             even = [frame[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2] for frame in frames]
             imageio.v3.imwrite(temporary, even, fps=fps, codec="libx264", macro_block_size=1)

@@ -5,7 +5,6 @@ Drawn without pyplot, so nothing global changes and no display is needed.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from lpt.data.scores import find_reference, normalized_score
 from lpt.evaluation.environments import make_environment
 from lpt.evaluation.rollout import Evaluation
 from lpt.machine.files import atomic_write
+from lpt.reporting.curve import read_curve
 from lpt.reporting.results import DISPLAY_NAMES
 from lpt.reporting.statistics import bootstrap_interval
 
@@ -169,27 +169,6 @@ def sweeps_figure(records: list[dict[str, Any]], title: str | None = None) -> Fi
     return finish(figure, axes)
 
 
-def read_evaluations(run: Path | str) -> list[dict[str, Any]]:
-    """Return the periodic evaluations of a run, ordered by step.
-
-    Raises:
-        FileNotFoundError: if the run has none.
-    """
-    path = Path(run) / "evaluations.jsonl"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing: give run folders of lpt-train, trained with evaluations "
-            "(training.evaluate_every above 0)"
-        )
-    records: dict[int, dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.endswith("}"):  # a killed run may leave half a line
-            record = json.loads(line)
-            record.setdefault("updates", record.get("step"))  # as version 0.1 called it
-            records[record["updates"]] = record  # a resumed run repeats some: the later holds
-    return [records[updates] for updates in sorted(records)]
-
-
 def curves_figure(
     runs: dict[str, Path | str],
     lines: dict[str, float] | None = None,
@@ -205,15 +184,15 @@ def curves_figure(
     figure = Figure(figsize=(6.8, 4.2), layout="constrained")
     axes, exact = figure.add_subplot(), True
     for (label, run), color in zip(runs.items(), colors_of(len(runs)), strict=True):
-        records = read_evaluations(run)
+        points = read_curve(run)
         metadata = load_policy_files(run)[1]
         reference = find_reference(metadata.task)
         exact &= normalized_score(metadata.task, [0.0], metadata.env_id).exact
-        scored = reference is not None and all(r.get("score") is not None for r in records)
-        values = [np.asarray(r["returns"]) for r in records]
+        scored = reference is not None and all(p.score is not None for p in points)
+        values = [np.asarray(p.returns) for p in points]
         if scored and reference is not None:
             values = [reference.score(v) for v in values]
-        updates = [r["updates"] for r in records]
+        updates = [p.updates for p in points]
         low, high = np.array([bootstrap_interval(v) for v in values]).T
         axes.fill_between(updates, low, high, color=color, alpha=0.15, lw=0)
         axes.plot(updates, [v.mean() for v in values], "o-", ms=3.5, color=color, label=label)

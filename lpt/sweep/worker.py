@@ -17,7 +17,8 @@ from lpt.checkpoint.files import list_checkpoints
 from lpt.config import Config, from_tree
 from lpt.machine.locks import FolderLock
 from lpt.training.opening import resume, start
-from lpt.training.run import Interrupted, Run
+from lpt.training.run import Run
+from lpt.training.signals import Interrupted
 
 
 def run_here(config: Config) -> int:

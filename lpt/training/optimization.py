@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lpt.config import TrainingConfig
 
@@ -37,3 +37,18 @@ def set_learning_rate(
     for group in optimizer.param_groups:
         group["lr"] = rate
     return rate
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return what an optimizer remembers of each parameter, as `NUMBER.NAME`."""
+    state = optimizer.state_dict()["state"]
+    return {f"{number}.{slot}": x for number, slots in state.items() for slot, x in slots.items()}
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Have an optimizer go on from what `optimizer_tensors` gave."""
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, slot = name.split(".", 1)
+        slots.setdefault(int(number), {})[slot] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})

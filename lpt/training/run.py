@@ -1,4 +1,4 @@
-"""A training run: its folder, log, evaluations, checkpoints, and what it prints at the end.
+"""A training run: its folder, and when it is logged, evaluated and saved.
 
 The folder, `runs/<task>/<engine>-seed<k>/`, holds:
 
@@ -12,54 +12,36 @@ The folder, `runs/<task>/<engine>-seed<k>/`, holds:
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import numpy as np
 import yaml
-from tqdm import tqdm
 
 from lpt.checkpoint.files import (
-    Which,
     checkpoint_folder,
-    load_policy_files,
-    load_training_state,
     save_checkpoint,
     save_policy,
 )
 from lpt.checkpoint.metadata import PolicyMetadata, ReturnQuantiles
 from lpt.config import Config, to_tree
 from lpt.config.trust import check_environment
-from lpt.evaluation import Evaluation, LPTPolicy, evaluate
-from lpt.inference.health import complaints
-from lpt.machine.disk import writing
+from lpt.evaluation import LPTPolicy, evaluate
 from lpt.machine.files import write_text
 from lpt.machine.locks import FolderLock
-from lpt.machine.untrusted import one_line
-from lpt.reporting.console import print_evaluations
+from lpt.reporting.curve import add_point, drop_later
 from lpt.reporting.figures import trajectories_figure
-from lpt.reporting.results import result_name, save_result
 from lpt.training.board import Board, check_tracker
-from lpt.training.divergence import Watch, not_finite
-from lpt.training.meter import Meter
+from lpt.training.diagnosis import diagnose
+from lpt.training.divergence import Watch
+from lpt.training.final import evaluate_finally
+from lpt.training.progress import Progress
+from lpt.training.restoring import restore
+from lpt.training.signals import Interrupted, StopRequest
 from lpt.training.trainer import Trainer
-
-TIMED_UPDATES = 50
-"""Updates by which the time of a run is estimated."""
-
-
-class Interrupted(Exception):
-    """The run was asked to stop; its state is saved."""
-
-    def __init__(self, number: int, checkpoint: Path) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}; saved {checkpoint}")
-        self.number, self.folder = number, checkpoint.parent.parent
 
 
 class Run:
@@ -84,8 +66,7 @@ class Run:
         if self.ranks.first:
             text = yaml.safe_dump(to_tree(config), sort_keys=False)
             write_text(text, self.folder / "config.yaml", overwrite=True)
-        self._stop: int | None = None
-        self._warned: set[str] = set()
+        self._stop = StopRequest()
 
     @property
     def env_id(self) -> str | None:
@@ -102,7 +83,7 @@ class Run:
     def metadata(self) -> PolicyMetadata:
         """Return what the policy needs besides its weights."""
         data = self.trainer.dataset
-        quantiles = self.trainer.sampler.return_quantiles(ReturnQuantiles.SHARES)
+        quantiles = self.trainer.batches.sampler.return_quantiles(ReturnQuantiles.SHARES)
         return PolicyMetadata(
             task=self.config.task,
             algorithm=self.config.algorithm,
@@ -168,94 +149,47 @@ class Run:
 
     def _train(self) -> None:
         self.log(f"run: {self.folder} (tensorboard --logdir {self.folder})")
-        first = self.ranks.first
-        board = Board(self.config, self.folder, self.trainer.updates) if first else None
-        bar = tqdm(
-            total=self.config.updates,
-            initial=self.trainer.updates,
-            desc=self.config.task,
-            disable=not first,
-        )
+        made = self.trainer.updates
+        board = Board(self.config, self.folder, made) if self.ranks.first else None
+        progress = Progress(self.config, made, board, self.log)
         try:
-            with self._signals_noted():
-                self._learn(board, bar)
+            with self._stop.noted():
+                self._learn(progress)
         finally:
-            bar.close()
-            if board is not None:
-                board.close()
+            progress.close()
 
-    def _learn(self, board: Board | None, bar: Any) -> None:
-        settings, meter, saved = self.config.training, Meter(), time.monotonic()
-        timed = min(self.trainer.updates + TIMED_UPDATES, self.config.updates - 1)
+    def _learn(self, progress: Progress) -> None:
+        saved = time.monotonic()
         while self.trainer.updates < self.config.updates:
             began = time.monotonic()
-            scalars = self.trainer.update()
-            made = self.trainer.updates
-            self.watch.see(made, scalars, self.trainer.drawn)
-            meter.add(scalars)
-            bar.update()
-            meter.seconds += time.monotonic() - began
-            if made == timed and board is not None:
-                self._tell_time(bar, meter)
-            if made % settings.log_every == 0 or made == self.config.updates:
-                self._log(board, bar, meter)
-            if settings.evaluate_every and made % settings.evaluate_every == 0:
-                if self.ranks.count > 1:  # torchrun may kill who is stopped in an evaluation
-                    self.save()
-                self._evaluate(board)
+            self._update(progress)
             self.wall_seconds += time.monotonic() - began
-            due = (time.monotonic() - saved) / 60 >= settings.checkpoint_minutes
-            stop, due = self.ranks.any(self._stop is not None, due)
+            due = (time.monotonic() - saved) / 60 >= self.config.training.checkpoint_minutes
+            stop, due = self.ranks.any(self._stop.number is not None, due)
             if stop or due:
                 self.save()
                 saved = time.monotonic()
             if stop:
-                number = self._stop or signal.SIGTERM
-                raise Interrupted(number, checkpoint_folder(self.folder, made))
+                number = self._stop.number or signal.SIGTERM
+                folder = checkpoint_folder(self.folder, self.trainer.updates)
+                raise Interrupted(number, folder)
         self.save()
 
-    @contextmanager
-    def _signals_noted(self) -> Iterator[None]:
-        """SIGTERM and SIGINT are remembered for the end of the update under way."""
-        previous = [(s, signal.signal(s, self._on_signal)) for s in (signal.SIGTERM, signal.SIGINT)]
-        try:
-            yield
-        finally:
-            for number, handler in previous:
-                signal.signal(number, handler)
-
-    def _tell_time(self, bar: Any, meter: Meter) -> None:
-        """Say how long the rest will take, by the updates made so far."""
-        left = self.config.updates - self.trainer.updates
-        seconds = left * meter.seconds / meter.count
-        shown = f"{seconds / 60:.0f} min" if seconds > 100 else f"{seconds:.0f} s"
-        bar.write(f"about {shown} for the other {left} updates, and evaluations besides")
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._stop = number
-
-    def _log(self, board: Board | None, bar: Any, meter: Meter) -> None:
-        scalars = {**meter.means(), **self.trainer.diagnose()}
-        if board is None:
-            return
-        self._warn(scalars)
-        board.scalars(scalars, self.trainer.updates)
-        shown = {
-            "action": f"{scalars['loss/actions']:.3f}",
-            "return": f"{scalars['loss/return']:.2f}",
-            "info": f"{scalars['plan/information']:.2f}",
-        }
-        if self.last_return is not None:
-            shown["eval"] = f"{self.last_return:.1f}"
-        bar.set_postfix(shown)
-
-    def _warn(self, scalars: dict[str, float]) -> None:
-        """Say once what is wrong with the chains; early on they are young whatever one does."""
-        share = self.trainer.updates / self.config.updates
-        for kind, text in complaints(scalars, finished=share == 1).items():
-            if share >= 0.5 and kind not in self._warned:
-                self._warned.add(kind)
-                self.log(f"warning: at update {self.trainer.updates}, {text}")
+    def _update(self, progress: Progress) -> None:
+        """Make an update, and the logging and evaluation that are due after it."""
+        settings = self.config.training
+        with progress.timed():
+            scalars = self.trainer.update()
+            made = self.trainer.updates
+            self.watch.see(made, scalars, self.trainer.batches.drawn)
+            progress.update(scalars)
+        progress.tell_time(made)
+        if made % settings.log_every == 0 or made == self.config.updates:
+            progress.show(made, diagnose(self.trainer), self.last_return)
+        if settings.evaluate_every and made % settings.evaluate_every == 0:
+            if self.ranks.count > 1:  # torchrun may kill who is stopped in an evaluation
+                self.save()
+            self._evaluate(progress.board)
 
     def _evaluate(self, board: Board | None) -> None:
         if self.env_id is None or board is None:
@@ -280,9 +214,7 @@ class Run:
             "score": evaluation.score,
             "returns": [float(value) for value in evaluation.returns],
         }
-        path = self.folder / "evaluations.jsonl"
-        with writing(path), open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        add_point(self.folder, record)
         board.evaluation(evaluation, self.trainer.updates)
         board.image("evaluation/episodes", trajectories_figure(evaluation), self.trainer.updates)
         if self.last_return > self.best_return:
@@ -320,43 +252,13 @@ class Run:
             ValueError: if the run began with other data, had diverged before it was saved, or the
                 checkpoint is damaged.
         """
-        tensors, values = load_training_state(checkpoint)
-        if wrong := not_finite(tensors):
-            raise ValueError(
-                f"{checkpoint}: {wrong} is not finite, the run had diverged: start another one "
-                "with a lower --training.learning-rate"
-            )
-        _, metadata = load_policy_files(checkpoint)
-        began, now = (
-            metadata.provenance.get("fingerprint", "unknown"),
-            self.trainer.dataset.provenance.fingerprint,
-        )
-        if began != now:
-            raise ValueError(
-                f"{self.folder} was trained on data {began[:12]}..., these are {now[:12]}...: "
-                "resume with the same --source"
-            )
-        try:
-            self.trainer.load_state(tensors, values)
-            self.wall_seconds = values["wall_seconds"]
-            best, self.best_updates = values["best_return"], values["best_updates"]
-        except (KeyError, TypeError, IndexError, RuntimeError, OverflowError) as error:
-            raise ValueError(
-                f"{checkpoint}: its training state is not that of a run ({one_line(error)}): "
-                "resume from another checkpoint, by removing this one"
-            ) from error
+        values = restore(self.trainer, checkpoint)
+        self.wall_seconds = values["wall_seconds"]
+        best, self.best_updates = values["best_return"], values["best_updates"]
         self.best_return = -np.inf if best is None else best
         if self.ranks.first:
-            self._drop_later_evaluations()
+            drop_later(self.folder, self.trainer.updates)
         self.log(f"resumed {self.folder} at update {self.trainer.updates}")
-
-    def _drop_later_evaluations(self) -> None:
-        path = self.folder / "evaluations.jsonl"
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            whole = [line for line in lines if line.endswith("}")]  # a kill may halve the last
-            kept = [line for line in whole if _updates(json.loads(line)) <= self.trainer.updates]
-            write_text("".join(line + "\n" for line in kept), path, overwrite=True)
 
     def finish(self) -> None:
         """Evaluate the last and the best checkpoint, as LPT and as LPT-EI; print and store them."""
@@ -372,53 +274,16 @@ class Run:
                 "my_package:My-v0"
             )
             return
-        base = self.config.results or self.folder / "results"
-        algorithm, label = self.config.algorithm, self.config.label
-        own = self.config.planning.weight
-        weights = {result_name(algorithm, own, label): own, result_name(algorithm, 1, label): 1.0}
-        rows: dict[str, Evaluation] = {}
-        for name, weight in sorted(weights.items(), key=lambda pair: pair[1]):
-            last = self._final("last", weight)
-            if last.complaint is not None:
-                self.log(f"warning: {last.complaint}")
-            best = self._final("best", weight) if (self.folder / "best").is_dir() else None
-            rows[f"{name} last"] = last
-            if best is not None:
-                rows[f"{name} best"] = best
-            save_result(
-                base,
-                self.metadata(),
-                name,
-                last,
-                best,
-                wall_seconds=self.wall_seconds,
-                best_updates=self.best_updates,
-            )
-        print_evaluations(self.config.task, rows)
-        board = Board(self.config, self.folder)
-        board.final({name: float(np.mean(e.returns)) for name, e in rows.items()})
-        board.close()
-        self.log(f"results: {base}\nnext: lpt-eval {self.folder} --plot episodes.png")
-
-    def _final(self, which: Which, weight: float) -> Evaluation:
-        policy = LPTPolicy.load(self.folder, which=which, device=str(self.trainer.device))
-        settings = self.config.evaluation
-        assert self.env_id is not None
-        return evaluate(
-            policy,
+        results = evaluate_finally(
+            self.config,
+            self.metadata(),
             self.env_id,
-            episodes=settings.episodes,
-            seed=self.config.evaluation_seed,
-            weight=weight,
-            deterministic=settings.deterministic,
-            parallel=settings.parallel,
-            progress=True,
+            device=str(self.trainer.device),
+            log=self.log,
+            wall_seconds=self.wall_seconds,
+            best_updates=self.best_updates,
         )
-
-
-def _updates(record: dict[str, Any]) -> int:
-    """After how many updates an evaluation was made; version 0.1 called it step."""
-    return int(record["updates"] if "updates" in record else record["step"])
+        self.log(f"results: {results}\nnext: lpt-eval {self.folder} --plot episodes.png")
 
 
 def _finite(value: float) -> float | None:

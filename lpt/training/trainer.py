@@ -16,23 +16,28 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from lpt.algorithms import find_algorithm
 from lpt.algorithms.algorithm import LearningContext, LogLikelihood
-from lpt.config import Config, SamplerConfig
-from lpt.data import Batch, TrajectoryDataset, TrajectorySampler
+from lpt.config import Config
+from lpt.data import Batch, TrajectoryDataset
 from lpt.inference.engines import PosteriorSample
 from lpt.inference.noise import SharedNoise, noise_like
 from lpt.machine.precision import Function, compiled, in_precision
 from lpt.machine.processes import Ranks
 from lpt.model import LatentPlanTransformer, Model, Spaces
+from lpt.training.batches import Batches
 from lpt.training.history import split_history
 from lpt.training.observation_noise import noise_deviation
-from lpt.training.optimization import build_optimizer, set_learning_rate
+from lpt.training.optimization import (
+    build_optimizer,
+    load_optimizer,
+    optimizer_tensors,
+    set_learning_rate,
+)
 
 
 def spaces_of(dataset: TrajectoryDataset) -> Spaces:
@@ -89,10 +94,10 @@ class Trainer:
                 views=self.views,
             )
         )
-        self.sampler = self._build_sampler(config.sampler, config.seed)
-        self.evidence = self._build_evidence()
-        self._visited = np.zeros(len(dataset), bool)
-        self.drawn = torch.empty(0, dtype=torch.int64)  # the last batch's trajectories
+        engine = self.inference.engine
+        chains = None if engine is None else engine.chains
+        noises = self.noise, self.views
+        self.batches = Batches(config, dataset, device, self.ranks, chains, noises)
         self.average = AveragedModel(self.model, multi_avg_fn=self._averaging)
         self.average.update_parameters(self.model)
         self.optimizer = build_optimizer(self._parameters(), config.training, device)
@@ -117,43 +122,6 @@ class Trainer:
             raise ValueError("training.compile is for one process: leave it out under torchrun")
         return compiled(self.model.log_actions, self.device)
 
-    def _build_sampler(
-        self, config: SamplerConfig, seed: int, ends: bool = False
-    ) -> TrajectorySampler:
-        engine = self.inference.engine
-        return TrajectorySampler(
-            self.dataset,
-            config,
-            context=self.config.model.context,
-            seed=seed,
-            shard=(self.ranks.rank, self.ranks.count),
-            owned=engine is not None and engine.chains is not None,
-            ends=ends,
-        )
-
-    def _build_evidence(self) -> TrajectorySampler | None:
-        """Return what draws the chains' own batches, where they have some."""
-        posterior = self.config.posterior
-        if self.inference.engine is None or not posterior.trajectories:
-            return None
-        if self.config.evidence_ends and not posterior.segments:
-            raise ValueError(
-                "posterior.segments=0 shows chains whole trajectories, and proposal.view is end: "
-                "set posterior.segments, or proposal.view to whole"
-            )
-        if posterior.trajectories > len(self.dataset):
-            raise ValueError(
-                f"posterior.trajectories={posterior.trajectories}, but {self.dataset.provenance.id}"
-                f" has {len(self.dataset)} trajectories: set it to {len(self.dataset)} or less"
-            )
-        config = replace(
-            self.config.sampler,
-            batch_trajectories=posterior.trajectories,
-            segments=posterior.segments,
-            segment_steps=posterior.segment_steps,
-        )
-        return self._build_sampler(config, self.config.seed + 1, self.config.evidence_ends)
-
     def _in_precision(self, function: Function) -> Function:
         return in_precision(function, self.config.training.precision, self.device)
 
@@ -167,11 +135,13 @@ class Trainer:
         settings = self.config.training
         rate = set_learning_rate(self.optimizer, settings, self.updates, self.config.updates)
         weight = self.config.posterior.weight_at(self.updates)
-        moved = self._with_noise(self._next())
-        posterior = self._infer(moved, weight)
-        batch, z0 = self._to_learn(moved, posterior.z0)
+        moved = self._with_noise(self.batches.to_infer())
+        posterior = self.infer(moved, weight)
+        batch, z0 = moved, posterior.z0
+        if own := self.batches.to_learn(self.updates):
+            batch, z0 = self._with_noise(own[0]), own[1]
         self.model.train()
-        log_actions, log_return = self._log_likelihood(z0, batch)
+        log_actions, log_return = self.log_likelihood(z0, batch)
         means = [rows.sum() / len(batch.drawn) for rows in (log_actions, log_return)]
         loss = self.scale * (_share(posterior.penalty, moved) - (means[0] + means[1]))
         self.optimizer.zero_grad(set_to_none=True)
@@ -194,36 +164,6 @@ class Trainer:
             **posterior.diagnostics,
         }
 
-    def _next(self) -> Batch:
-        """Return this process's part of the next batch whose plans are inferred."""
-        if self.evidence is None:
-            return self._on_device(self.sampler.next())
-        index = self.evidence.draw()
-        self._visited[index] = True
-        return self._on_device(self.evidence.resegment(index))
-
-    def _on_device(self, batch: Batch) -> Batch:
-        """Return the batch where it is used; noise is for its rows from now on."""
-        self.drawn = batch.drawn
-        for noise in (self.noise, self.views):
-            noise.share(batch.rows, len(batch.drawn))
-        return batch.to(self.device)
-
-    def _to_learn(self, moved: Batch, z0: Tensor) -> tuple[Batch, Tensor]:
-        """Return the parameters' batch, and the plans at which they learn from it.
-
-        Args:
-            moved: the batch whose plans were inferred.
-            z0: `[B, N, D]` these plans.
-        """
-        engine = self.inference.engine
-        if self.evidence is None or self.updates < self.config.posterior.warmup:
-            return moved, z0
-        assert engine is not None and engine.chains is not None
-        index = self.sampler.draw(self._visited)
-        batch = self._with_noise(self._on_device(self.sampler.resegment(index)))
-        return batch, engine.chains.read(batch.index.cpu()).to(self.device)
-
     def _sum_over_processes(self, *scalars: Tensor) -> None:
         """Sum gradients and other tensors, of which each process has its rows' share."""
         if self.ranks.count == 1:
@@ -234,62 +174,22 @@ class Trainer:
         gradients = [p.grad for p in self._parameters() if p.grad is not None]
         self.ranks.sum([*gradients, *scalars])
 
-    def _of_all(self, part: Tensor, batch: Batch) -> Tensor:
+    def of_all(self, part: Tensor, batch: Batch) -> Tensor:
         """Return the rows `[whole batch, ...]` of all processes, of which `part` are this one's."""
         return self.ranks.whole(part, batch.rows, len(batch.drawn))
 
     def _remember(self, z0: Tensor, batch: Batch) -> None:
         if isinstance(self.model, LatentPlanTransformer) and self.model.remembered.size:
-            self.model.remembered.add(self._of_all(z0.detach(), batch))
+            self.model.remembered.add(self.of_all(z0.detach(), batch))
 
-    def diagnose(self) -> dict[str, float]:
-        """How much the plans know: measured on fresh segments, after inference on others.
-
-        `own` is the action log-likelihood with a trajectory's own posterior plan, `shuffled`
-        with another trajectory's, `prior` with a draw from the prior (nats a step); where they
-        agree the plan is ignored. `return_correlation` is that of r(z) with y.
-        """
-        batch = self._next()
-        weight = self.config.posterior.weight_at(self.updates)
-        self.model.eval()
-        posterior = self._infer(batch, weight)
-        z0 = posterior.z0.detach()
-        fresh = self.sampler.resegment(batch.drawn).to(self.device)
-        examined = self._examine(posterior, batch, fresh, weight)
-        with torch.no_grad():
-            others = self._of_all(z0, batch).roll(1, 0)[batch.rows]
-            own, shuffled = (
-                float(self.ranks.mean(self._log_likelihood(plan, fresh)[0])) * self.scale
-                for plan in (z0, others)
-            )
-            scalars = {"own": own, "shuffled": shuffled, "information": own - shuffled}
-            if isinstance(self.model, LatentPlanTransformer):
-                random = noise_like(z0, self.noise)
-                prior = self.ranks.mean(self._log_likelihood(random, fresh)[0])
-                predicted = self.model.predicted_return(self.model.plan_from_noise(z0))
-                pair = self._of_all(torch.stack((predicted, batch.returns), dim=1), batch)
-                scalars["prior"] = float(prior) * self.scale
-                if len(pair) > 1:
-                    known = torch.corrcoef(pair.t())[0, 1].nan_to_num()
-                    scalars["return_correlation"] = float(known)
-        return {f"plan/{name}": value for name, value in scalars.items()} | examined
-
-    def _examine(
-        self, posterior: PosteriorSample, batch: Batch, fresh: Batch, prior_weight: float
-    ) -> dict[str, float]:
-        """Return how well plans were inferred, by noise of its own: nothing learns from it."""
-        noise = SharedNoise(torch.Generator(self.device).manual_seed(self.updates))
-        noise.share(batch.rows, len(batch.drawn))
-        seen, other = self._joint(batch), self._joint(fresh)
-        return self.inference.examine(posterior, seen, other, prior_weight, noise)
-
-    def _joint(self, batch: Batch) -> LogLikelihood:
+    def joint(self, batch: Batch) -> LogLikelihood:
         """Return `log p(tau, y | z0)` of a batch as a function of `z0`."""
-        return lambda z0: torch.stack(self._log_likelihood(z0, batch)).sum(0)
+        return lambda z0: torch.stack(self.log_likelihood(z0, batch)).sum(0)
 
-    def _infer(self, batch: Batch, prior_weight: float) -> PosteriorSample:
+    def infer(self, batch: Batch, prior_weight: float) -> PosteriorSample:
+        """Return plans for a batch `[B]`, by the engine; the model is evaluating afterwards."""
         self.model.eval()  # no dropout inside the chains
-        return self.inference.infer(batch, self._joint(batch), prior_weight, self.noise)
+        return self.inference.infer(batch, self.joint(batch), prior_weight, self.noise)
 
     def _with_noise(self, batch: Batch) -> Batch:
         """Return the batch with noise on what the generator sees."""
@@ -299,7 +199,7 @@ class Trainer:
         noise = noise_like(batch.observations, self.noise)
         return replace(batch, observations=batch.observations + deviation * noise)
 
-    def _log_likelihood(self, z0: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def log_likelihood(self, z0: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """`log p_beta(tau | z)`, or its estimate, and `w log p_gamma(y | z)`, `[B]` nats."""
         z = self.model.plan_from_noise(z0)
         score = self._learning_log_actions if self.model.training else self._log_actions
@@ -335,14 +235,12 @@ class Trainer:
         }
         if self.device.type == "cuda":  # dropout draws from the GPU's own generator
             tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
-        for number, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= _prefixed(f"optimizer.{number}", slots)
+        tensors |= _prefixed("optimizer", optimizer_tensors(self.optimizer))
         if self.inference.engine is not None:
             tensors |= _prefixed("engine", self.inference.engine.state_dict())
         values = {
             "updates": self.updates,
-            "sampler": self.sampler.state_dict(),
-            **({} if self.evidence is None else {"evidence": self.evidence.state_dict()}),
+            **self.batches.state(),
             "trajectories": self.dataset.num_trajectories,
         }
         return tensors, values
@@ -367,21 +265,13 @@ class Trainer:
                 self.inference.engine.load_state_dict(_under("engine", tensors))
         except (RuntimeError, KeyError) as error:
             raise ValueError(f"the checkpoint is of another model: {error}") from error
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _under("optimizer", tensors).items():
-            number, slot = name.split(".", 1)
-            slots.setdefault(int(number), {})[slot] = tensor
-        whole = self.optimizer.state_dict()
-        self.optimizer.load_state_dict({**whole, "state": slots})
+        load_optimizer(self.optimizer, _under("optimizer", tensors))
         self.noise.generator.set_state(tensors["rng.noise"].cpu())
         self.views.generator.set_state(tensors["rng.views"].cpu())
         torch.set_rng_state(tensors["rng.torch"].cpu())
         if self.device.type == "cuda" and "rng.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["rng.cuda"].cpu(), self.device)
-        self.sampler.load_state_dict(values["sampler"])
-        if self.evidence is not None:
-            self.evidence.load_state_dict(values["evidence"])
-            self._visited = tensors["engine.chains.visits"].cpu().numpy() > 0
+        self.batches.load_state(values, tensors.get("engine.chains.visits"))
         self.updates = values["updates"]
         self._part_dropout()
 

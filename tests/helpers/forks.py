@@ -8,6 +8,7 @@ killed and has a log, a terminal or pipes of its own. `Forks` starts such proces
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import runpy
@@ -220,6 +221,8 @@ def _become(job: dict[str, Any]) -> None:
         open(number, "w", buffering=1, encoding="utf-8", closefd=False) for number in (1, 2)
     )
     sys.argv = [job["module"], *job["arguments"]]
+    if job["module"].startswith("lpt.cli."):
+        importlib.import_module("lpt.cli.ending").end_at_once()  # as lpt.cli did before the fork
     code: Any = 1
     try:
         runpy.run_module(job["module"], run_name="__main__", alter_sys=True)

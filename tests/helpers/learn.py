@@ -15,6 +15,7 @@ from lpt.config.command_line import parse_config
 from lpt.data import load
 from lpt.machine.processes import Ranks, join, leave
 from lpt.training import Trainer
+from lpt.training.diagnosis import diagnose
 
 CPU = torch.device("cpu")
 
@@ -31,7 +32,7 @@ def learn(commands: Path, folder: Path) -> int:
     ranks = join(CPU)
     for number, arguments in enumerate(json.loads(commands.read_text())):
         trainer = build(arguments, ranks)
-        scalars = [trainer.update() for _ in range(3)][-1] | trainer.diagnose()
+        scalars = [trainer.update() for _ in range(3)][-1] | diagnose(trainer)
         tensors, values = trainer.state()
         shared = {k: float(v) for k, v in scalars.items() if not k.startswith("chain/")}
         stem = folder / f"{ranks.count}-{ranks.rank}-{number}"

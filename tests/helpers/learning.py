@@ -11,6 +11,7 @@ from torch import Tensor
 from lpt.config import Config
 from lpt.data import TrajectoryDataset
 from lpt.training import Trainer
+from lpt.training.diagnosis import diagnose
 
 CPU = torch.device("cpu")
 
@@ -22,7 +23,7 @@ def train(
     trainer = Trainer(config, data, CPU)
     for update in range(updates):
         if update in diagnose_at:
-            trainer.diagnose()
+            diagnose(trainer)
         trainer.update()
     return trainer
 
@@ -52,6 +53,6 @@ def assert_resume_is_exact(config: Config, data: TrajectoryDataset) -> None:
     resumed.load_state(tensors, values)
     assert resumed.updates == 2
     resumed.update()
-    resumed.diagnose()
+    diagnose(resumed)
     resumed.update()
     assert_same_state(whole, resumed)
