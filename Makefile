@@ -4,6 +4,7 @@
 #   make test                              run the tests
 #   make lint                              ruff, codespell, mypy
 #   make fuzz MINUTES=20                   attack every reader of files
+#   make docs                              the site, into site/
 #
 # Variables: PYTHON, VENV, ENV, SEED, UPDATES, OUT, ARGS (more flags of lpt-train), TESTS (of pytest).
 
@@ -21,11 +22,11 @@ ARGS =
 TESTS =
 BIN := $(VENV)/bin
 
-.PHONY: help train test test-slow fuzz lint figures install clean
+.PHONY: help train test test-slow fuzz lint docs figures install clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -9
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or sys.exit(f"Python 3.10 to 3.13 is needed, PYTHON=$(PYTHON) is {v.major}.{v.minor}")'
@@ -62,6 +63,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/codespell .
 	$(BIN)/mypy
 
+# Without a network; links that lead nowhere and docstrings that do not parse are errors.
+docs: $(VENV)/.installed-dev
+	$(BIN)/mkdocs build --strict
+
 # The tables, from results/**/seed*.json; other figures: lpt-report --help.
 figures: $(VENV)/.installed
 	$(BIN)/lpt-report table --summary --into README.md
@@ -69,4 +74,4 @@ figures: $(VENV)/.installed
 	$(BIN)/lpt-report table --summary --into docs/mujoco.md --only halfcheetah hopper walker2d
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache
