@@ -10,10 +10,9 @@ from lpt.reporting.results import DISPLAY_NAMES, read_results
 
 _CARD = """# {task}, {algorithm}
 
-A policy of [lpt-toolkit](https://pypi.org/project/lpt-toolkit/) {version}: offline reinforcement
-learning by latent plans, an independent implementation of the
-[Latent Plan Transformer](https://arxiv.org/abs/2402.04647). Given a return to plan for, it infers
-one plan before the episode and follows it.
+A policy of lpt-toolkit {version}: offline reinforcement learning by latent plans, an independent
+implementation of the [Latent Plan Transformer](https://arxiv.org/abs/2402.04647). Given a return to
+plan for, it infers one plan before the episode and follows it.
 
 ```bash
 pip install 'lpt-toolkit[hub]'
