@@ -65,7 +65,7 @@ lint: $(VENV)/.installed-dev
 
 # Without a network; links that lead nowhere and docstrings that do not parse are errors.
 docs: $(VENV)/.installed-dev
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The tables, from results/**/seed*.json; other figures: lpt-report --help.
 figures: $(VENV)/.installed
