@@ -15,8 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lpt.checkpoint.metadata import PolicyMetadata
 from lpt.evaluation.policy import LPTPolicy
-from lpt.model import Categorical, ConditionedTransformer, PromptedTransformer, RolloutCache
+from lpt.model import (
+    Categorical,
+    ConditionedTransformer,
+    LatentPlanTransformer,
+    PromptedTransformer,
+    RolloutCache,
+)
 from lpt.model.attention import PlanMemory, StepCache
 
 
@@ -93,6 +100,11 @@ class Begin(nn.Module):
 class Step(nn.Module):
     """One step: raw observations to actions in the environment's units, and the state after it."""
 
+    mean: Tensor
+    std: Tensor
+    low: Tensor | None
+    high: Tensor | None
+
     def __init__(self, policy: LPTPolicy) -> None:
         super().__init__()
         self.model, self.layout = policy.model, Layout(policy.model)
@@ -121,7 +133,7 @@ class Step(nn.Module):
         logits = (actions.logits,) if isinstance(actions, Categorical) else ()
         done = F.one_hot(action, self.model.spaces.action_dim).float() if self.discrete else action
         after = self.layout.pack(cache, done)
-        if self.low is not None:
+        if self.low is not None and self.high is not None:
             middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
             action = (middle + action * half).clamp(self.low, self.high)
         return (action, *logits, *(after[name] for name in self.layout.changing))
@@ -130,9 +142,9 @@ class Step(nn.Module):
 class Prior(nn.Module):
     """`z = U_alpha(z0)`: prior noise `[B, N, D]` to plans `[B, N, D]`."""
 
-    def __init__(self, policy: LPTPolicy) -> None:
+    def __init__(self, model: LatentPlanTransformer) -> None:
         super().__init__()
-        self.model = policy.model
+        self.model = model
 
     def forward(self, z0: Tensor) -> Tensor:
         """Return the plans."""
@@ -142,23 +154,23 @@ class Prior(nn.Module):
 class Predictor(nn.Module):
     """`r_gamma(z)`: plans `[B, N, D]` to the returns that they predict, raw units, `[B]`."""
 
-    def __init__(self, policy: LPTPolicy) -> None:
+    def __init__(self, model: LatentPlanTransformer, metadata: PolicyMetadata) -> None:
         super().__init__()
-        self.network = policy.model.return_predictor
-        self.mean, self.std = policy.metadata.return_mean, policy.metadata.return_std
+        self.model = model
+        self.mean, self.std = metadata.return_mean, metadata.return_std
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the returns."""
-        return self.network(z) * self.std + self.mean
+        return self.model.predicted_return(z) * self.std + self.mean
 
 
 class Prompt(nn.Module):
     """A baseline's prompt: returns asked for, raw units, `[B]` to plans `[B, N, D]`."""
 
-    def __init__(self, policy: LPTPolicy) -> None:
+    def __init__(self, model: ConditionedTransformer, metadata: PolicyMetadata) -> None:
         super().__init__()
-        self.model = policy.model
-        self.mean, self.std = policy.metadata.return_mean, policy.metadata.return_std
+        self.model = model
+        self.mean, self.std = metadata.return_mean, metadata.return_std
 
     def forward(self, target: Tensor) -> Tensor:
         """Return the prompts."""
@@ -175,7 +187,13 @@ def networks(policy: LPTPolicy) -> list[Network]:
         Network("begin", begin, {"z": z}, begin.layout.names),
         Network("step", step, {"observation": observation, **state}, step.outputs),
     ]
-    if isinstance(policy.model, ConditionedTransformer):
-        return [*found, Network("prompt", Prompt(policy), {"target": torch.zeros(2)}, ("z",))]
-    prior = Network("prior", Prior(policy).eval(), {"z0": z}, ("z",))
-    return [*found, prior, Network("return", Predictor(policy).eval(), {"z": z}, ("return",))]
+    model, metadata = policy.model, policy.metadata
+    if isinstance(model, ConditionedTransformer):
+        prompt = Prompt(model, metadata).eval()
+        return [*found, Network("prompt", prompt, {"target": torch.zeros(2)}, ("z",))]
+    prior, predictor = Prior(model).eval(), Predictor(model, metadata).eval()
+    return [
+        *found,
+        Network("prior", prior, {"z0": z}, ("z",)),
+        Network("return", predictor, {"z": z}, ("return",)),
+    ]

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
+from torch import Tensor
 
 from lpt.evaluation.policy import LPTPolicy
 from lpt.evaluation.rollout import Evaluation
+from lpt.model import LatentPlanTransformer
 from lpt.reporting.figures import COLORS
 from lpt.reporting.plan_space import from_one_start, principal
 from lpt.reporting.statistics import bootstrap_interval
@@ -87,9 +89,11 @@ def plans_panel(policy: LPTPolicy, evaluations: list[Evaluation], view: View | N
     With a view each point brings along, as its `customdata`, the trajectory that its plan makes
     from one and the same start.
     """
-    z = _plans(policy, [e.target for e in evaluations])
+    model = policy.model
+    assert isinstance(model, LatentPlanTransformer)
+    z = _plans(policy, model, [e.target for e in evaluations])
     with torch.no_grad():
-        standardized = policy.model.predicted_return(z).cpu().numpy()
+        standardized = model.predicted_return(z).cpu().numpy()
     predicted = standardized * policy.metadata.return_std + policy.metadata.return_mean
     points, share = principal(z.flatten(1).cpu().numpy())
     texts, traces = [f"predicts {value:.4g}" for value in predicted], None
@@ -123,16 +127,14 @@ def trajectory_panel(view: View, plans: Figure) -> Figure:
     return {"data": [trace], "layout": {**view.layout, "title": {"text": marks["text"][best]}}}
 
 
-def _plans(policy: LPTPolicy, targets: list[float]) -> torch.Tensor:
+def _plans(policy: LPTPolicy, model: LatentPlanTransformer, targets: list[float]) -> Tensor:
     """Return remembered plans from the lowest prediction to the highest, or plans for targets."""
-    remembered = getattr(policy.model, "remembered", None)
-    with policy.evaluation_mode():
-        if remembered is None or not remembered.size or not int(remembered.count):
-            each = max(PLANS // len(targets), 2)
-            return torch.cat([policy.plan(target, each).z for target in targets]).detach()
-        with torch.no_grad():
-            z = policy.model.plan_from_noise(remembered.draws())
-            order = policy.model.predicted_return(z).argsort()
+    if not model.remembered.size or not int(model.remembered.count):
+        each = max(PLANS // len(targets), 2)
+        return torch.cat([policy.plan(target, each).z for target in targets]).detach()
+    with policy.evaluation_mode(), torch.no_grad():
+        z = model.plan_from_noise(model.remembered.draws())
+        order = model.predicted_return(z).argsort()
         kept = torch.linspace(0, len(z) - 1, min(PLANS, len(z))).round().long()
         return z[order[kept.to(order.device)]]
 

@@ -46,8 +46,8 @@ class MazeView:
             for i, j in np.argwhere(maze.walls).tolist()
         ]
         goal = {"x": maze.goal[1], "y": maze.goal[0], "text": "★", "showarrow": False}
-        hidden = {"visible": False, "constrain": "domain"}
-        self.layout = {
+        hidden: dict[str, Any] = {"visible": False, "constrain": "domain"}
+        self.layout: dict[str, Any] = {
             "shapes": walls,
             "annotations": [{**goal, "font": {"size": 26, "color": "#e53e3e"}}],
             "plot_bgcolor": FLOOR,
@@ -68,14 +68,14 @@ class BoardView:
     name = "game"
 
     def __init__(self) -> None:
-        axis = {"showgrid": False, "zeroline": False, "constrain": "domain"}
+        axis: dict[str, Any] = {"showgrid": False, "zeroline": False, "constrain": "domain"}
         columns = {"tickvals": list(range(COLUMNS)), "ticktext": list(range(1, COLUMNS + 1))}
         cells = [
             _shape("circle", "#122e62", x - 0.38, x + 0.38, y - 0.38, y + 0.38)
             for x in range(COLUMNS)
             for y in range(ROWS)
         ]
-        self.layout = {
+        self.layout: dict[str, Any] = {
             "shapes": [_shape("rect", "#2154a6", -0.5, COLUMNS - 0.5, -0.5, ROWS - 0.5), *cells],
             "xaxis": {**axis, **columns, "range": [-0.6, COLUMNS - 0.4]},
             "yaxis": {**axis, "visible": False, "range": [-0.6, ROWS - 0.4], "scaleanchor": "x"},
