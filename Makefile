@@ -5,6 +5,7 @@
 #   make test-lowest PYTHON=python3.10     test the core with the oldest versions that are allowed
 #   make lint                              ruff, codespell, mypy, licenses
 #   make fuzz MINUTES=20                   attack every reader of files
+#   make docs                              the site, into site/
 #
 # Variables: PYTHON, VENV, ENV, SEED, UPDATES, OUT, ARGS (more flags of lpt-train), TESTS (of pytest).
 
@@ -24,7 +25,7 @@ CORE = tests/test_config.py tests/test_checkpoint.py tests/test_training.py test
 	tests/test_run.py tests/test_cli_train.py tests/data/test_files.py tests/data/test_mapped.py
 BIN := $(VENV)/bin
 
-.PHONY: help train test test-slow test-lowest fuzz lint licenses figures install clean
+.PHONY: help train test test-slow test-lowest fuzz lint licenses docs figures install clean
 .DEFAULT_GOAL := help
 
 help:
@@ -79,6 +80,10 @@ lint: $(VENV)/.installed-dev
 licenses: $(VENV)/.installed-dev
 	$(BIN)/python scripts/licenses.py
 
+# Without a network; links that lead nowhere and docstrings that do not parse are errors.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # The tables, from results/**/seed*.json; other figures: lpt-report --help.
 figures: $(VENV)/.installed
 	$(BIN)/lpt-report table --summary --into README.md
@@ -86,4 +91,4 @@ figures: $(VENV)/.installed
 	$(BIN)/lpt-report table --summary --into docs/mujoco.md --only halfcheetah hopper walker2d
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-lowest build dist site .mypy_cache .ruff_cache .pytest_cache

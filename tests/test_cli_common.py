@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import lpt
-from lpt.cli import bench, data, info, play, report, sweep, train
+from lpt.cli import bench, data, export, info, play, report, sweep, train
 from lpt.cli import eval as evaluation
 from lpt.config.help import FIRST, documentation
 from lpt.config.tree import known_settings
@@ -20,6 +20,7 @@ COMMANDS = {
     "lpt-sweep": sweep,
     "lpt-report": report,
     "lpt-info": info,
+    "lpt-export": export,
 }
 
 

@@ -22,6 +22,7 @@ ORDER = (
     "checkpoint",
     "evaluation",
     "reporting",
+    "export",
     "training",
     "sweep",
     "bench",

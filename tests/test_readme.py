@@ -16,7 +16,7 @@ import pytest
 import tyro
 import yaml
 
-from lpt.cli import bench, data, info, play, report, sweep, train
+from lpt.cli import bench, data, export, info, play, report, sweep, train
 from lpt.cli import eval as evaluation
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +24,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 RUN = Path("runs/maze2d-umaze/langevin-seed0")
 PAGES = {"README.md": README} | {
     name: (ROOT / "docs" / name).read_text(encoding="utf-8")
-    for name in ("own_environment.md", "loops.md")
+    for name in (
+        *("training.md", "evaluation.md", "loops.md", "own_environment.md", "own_data.md"),
+        *("export.md", "connect_four.md", "mujoco.md", "troubleshooting.md"),
+    )
 }
 """Pages whose blocks are run."""
 NOT_OURS = {"python3", "source", "pip", "tensorboard", "bash"}
@@ -41,24 +44,31 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def quick_start(tmp_path, monkeypatch, make_data, flags, lpt_train) -> Path:
-    """A working folder with the run of the quick start."""
+def place(tmp_path, monkeypatch, make_data) -> Path:
+    """A working folder beside data of a maze."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("LPT_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "d4rl"))
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
-    umaze = make_data(tmp_path / "d4rl" / "maze2d-umaze-sparse-v1.hdf5")
-    assert lpt_train([*flags(umaze, tmp_path / RUN), "--evaluation.sweep", "0", "150"]) == 0
+    make_data(tmp_path / "d4rl" / "maze2d-umaze-sparse-v1.hdf5")
     return tmp_path
 
 
 @pytest.fixture
-def folder(quick_start) -> Path:
+def quick_start(place, flags, lpt_train) -> Path:
+    """The same with the run of the quick start."""
+    umaze = place / "d4rl" / "maze2d-umaze-sparse-v1.hdf5"
+    assert lpt_train([*flags(umaze, place / RUN), "--evaluation.sweep", "0", "150"]) == 0
+    return place
+
+
+@pytest.fixture
+def robot(place) -> Path:
     """The same with data of a robot."""
-    replay = str(quick_start / "d4rl" / "hopper_medium_replay-v2.hdf5")
+    replay = str(place / "d4rl" / "hopper_medium_replay-v2.hdf5")
     data.main(["make", "hopper-medium-replay", "--steps", "6000", "--out", replay])
-    return quick_start
+    return place
 
 
 def run_page(page: str, sizes: list[str]) -> dict:
@@ -77,9 +87,31 @@ def run_page(page: str, sizes: list[str]) -> dict:
     return names
 
 
-def test_every_block_runs_from_top_to_bottom(folder, sizes):
+def test_every_block_runs_from_top_to_bottom(place, sizes):
     names = run_page("README.md", sizes)
-    assert names["truncated"] and 0 <= names["mean"] <= 300
+    assert names["truncated"] and (place / "sweep.png").is_file()
+    assert len(README.splitlines()) < 200
+
+
+@pytest.mark.parametrize("page", ["training.md", "own_data.md", "troubleshooting.md"])
+def test_every_command_of_a_page_runs(quick_start, sizes, page):
+    run_page(page, sizes)
+
+
+def test_every_way_to_evaluate_runs(short_episodes, quick_start, sizes):
+    names = run_page("evaluation.md", sizes)
+    assert 0 <= names["mean"] <= 300 and (quick_start / "report.html").is_file()
+
+
+def test_every_command_of_the_tasks_pages_runs(robot, sizes):
+    run_page("connect_four.md", sizes)
+    run_page("mujoco.md", sizes)
+
+
+@pytest.mark.filterwarnings("ignore")  # exporters warn of their own future
+def test_an_exported_policy_acts_without_the_toolkit(short_episodes, place, sizes):
+    names = run_page("export.md", sizes)
+    assert names["ended"] and names["earned"] >= 0
 
 
 def test_every_loop_runs(short_episodes, quick_start, sizes):
@@ -120,6 +152,8 @@ def run_command(line: str, short: list[str]) -> None:
     elif program == "lpt-data":
         few = {"make": ["--steps", "2500"], "record": ["--episodes", "12"]}
         assert data.main([*arguments, *few.get(arguments[0], [])]) == 0
+    elif program == "lpt-export":
+        assert export.main([*arguments, "--plans", "2"]) == 0
     elif program == "lpt-info":
         assert info.main(arguments) == 0
     elif program == "lpt-bench":

@@ -65,6 +65,8 @@ def test_the_wheel_holds_the_packages_and_presets_only(wheel):
         "lpt_envs/__init__.py",
         "lpt/cli/report.py",
         "lpt/py.typed",
+        "lpt/pretrained/maze2d-umaze/policy.safetensors",
+        "lpt/reporting/page.html",
     }
     assert wanted <= set(names)
     tops = {name.partition("/")[0] for name in names if ".dist-info/" not in name}

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from lpt.checkpoint import upgrade
 from lpt.checkpoint.metadata import PolicyMetadata
+from lpt.checkpoint.places import locate
 from lpt.checkpoint.training_record import check_training
 from lpt.machine.disk import flush, writing
 from lpt.machine.files import OLD, put_folder
@@ -125,11 +126,13 @@ def latest_checkpoint(run: Path | str) -> Path:
 def policy_folder(path: Path | str, which: Which = "last") -> Path:
     """Return the folder with the policy of a run (its last checkpoint or `best`) or checkpoint.
 
+    `pretrained:NAME` and `hf:USER/NAME` are policies elsewhere, see `lpt.checkpoint.places`.
+
     Raises:
         FileNotFoundError: if there is none; says what is there.
         ValueError: if `which` is neither `last` nor `best`.
     """
-    path = Path(path)
+    path = locate(path)
     if which not in ("last", "best"):
         raise ValueError(f"which={which!r} must be 'last' or 'best'")
     if (path / POLICY_JSON).is_file() or (path / POLICY_TENSORS).is_file():

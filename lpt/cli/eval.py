@@ -32,7 +32,8 @@ class Arguments:
     """Command line of lpt-eval."""
 
     run: tyro.conf.Positional[Path]
-    """Run folder (runs/<task>/<engine>-seed<k>) or a checkpoint inside it."""
+    """Run folder (runs/<task>/<engine>-seed<k>), a checkpoint inside it, pretrained:NAME (lpt-info
+    lists them) or hf:USER/NAME (needs the extra 'hub')."""
     which: Literal["last", "best"] = "last"
     """Checkpoint of the run; 'best' was chosen by test returns and is no result to report."""
     episodes: int | None = None
@@ -64,8 +65,11 @@ class Arguments:
     target, otherwise sorted returns."""
     video: Path | None = None
     """Film three episodes to this .mp4 or .gif (needs the extra 'video')."""
+    html: Path | None = None
+    """Write one page to look at, with all targets, episodes and plans, to this .html file (needs
+    the extra 'html'); nothing else is needed to open it."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Replace --out if it is there."""
+    """Replace --out and --html if they are there."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,19 +137,25 @@ def _evaluate(
         weight=policy.used_weight(options.weight),
         deterministic=config.deterministic if mode is None else mode == "mode",
         parallel=config.parallel,
-        record=options.plot is not None,
+        record=options.plot is not None or options.html is not None,
         progress=True,
     )
 
 
 def _check_outputs(options: Arguments) -> None:
     """Refuse what would fail only after the evaluation."""
-    if options.out is not None and options.out.exists() and not options.overwrite:
-        raise FileExistsError(f"{options.out} is there already: name another file or --overwrite")
-    for path in (options.out, options.plot, options.video):
+    for path in (options.out, options.html):
+        if path is not None and path.exists() and not options.overwrite:
+            raise FileExistsError(f"{path} is there already: name another file or --overwrite")
+    for path in (options.out, options.plot, options.video, options.html):
         if path is not None:
             check_writable(path)
+    if options.html is not None:
+        from lpt.reporting.page import check_plotly
+
+        check_plotly()
     for path, kinds in (
+        (options.html, (".html", ".htm")),
         (options.plot, (".png", ".pdf", ".svg")),
         (options.video, (".mp4", ".gif")),
     ):
@@ -173,6 +183,11 @@ def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation])
         swept = len(evaluations) > 1
         figure = sweep_figure(evaluations) if swept else trajectories_figure(first)
         print(f"wrote {save_figure(figure, options.plot)}")
+    if options.html is not None:
+        from lpt.reporting.page import write_page
+
+        page = write_page(policy, evaluations, options.html, overwrite=options.overwrite)
+        print(f"wrote {page}")
     if options.sweep and next(options.run.glob("events.out.tfevents*"), None) is not None:
         _show_sweep(policy, options.run, evaluations)
     if options.video is not None:

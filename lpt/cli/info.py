@@ -15,6 +15,7 @@ from minari.storage import get_dataset_path
 
 from lpt.checkpoint.files import list_checkpoints, load_policy_files
 from lpt.checkpoint.metadata import PolicyMetadata, current_versions
+from lpt.checkpoint.places import shipped
 from lpt.cli.ending import ending
 from lpt.cli.version import show_version
 from lpt.config import preset_folder
@@ -34,7 +35,7 @@ class Arguments:
     """Print versions, devices and folders; or of a run what it is, how it went, what is next."""
 
     run: tyro.conf.Positional[Path | None] = None
-    """Run folder, or a checkpoint inside it."""
+    """Run folder, a checkpoint inside it, pretrained:NAME or hf:USER/NAME."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,6 +65,7 @@ def machine_report() -> dict[str, str]:
         "D4RL's data": str(d4rl_folder()),
         "Minari's data": str(get_dataset_path()),
         "presets": str(preset_folder()),
+        "pretrained": ", ".join(f"pretrained:{name}" for name in shipped()) or "none",
         "variables": " ".join(f"{name}={value}" for name, value in given.items()) or "none set",
     }
 

@@ -40,7 +40,8 @@ class Arguments:
     game: tyro.conf.Positional[Literal["connect-four"]]
     """The game."""
     run: tyro.conf.Positional[Path]
-    """Run folder (runs/<task>/<engine>-seed<k>) or a checkpoint inside it."""
+    """Run folder (runs/<task>/<engine>-seed<k>), a checkpoint inside it, pretrained:NAME (lpt-info
+    lists them) or hf:USER/NAME (needs the extra 'hub')."""
     which: Literal["last", "best"] = "last"
     """Checkpoint of the run."""
     target: float | None = None

@@ -110,7 +110,8 @@ class LPTPolicy(Planner):
         """Load the policy of a run folder or a checkpoint folder.
 
         Args:
-            path: `runs/<task>/<engine>-seed<k>` or a checkpoint inside it.
+            path: `runs/<task>/<engine>-seed<k>` or a checkpoint inside it; `pretrained:NAME` for
+                a policy that the package ships; `hf:USER/NAME` for one of the Hugging Face Hub.
             which: `last` or `best` checkpoint of a run.
             device: `cpu`, `cuda`, `mps` or `auto`.
             **kwargs: `planning`, `target`, `seed` and `replan` as in the constructor.
@@ -119,8 +120,9 @@ class LPTPolicy(Planner):
             FileNotFoundError: if there is no policy at `path`; says what is there.
             ValueError: if the files are damaged or do not belong together.
         """
-        weights, metadata = load_policy_files(path, which)
-        check_weights(weights, metadata, str(policy_folder(path, which)))
+        folder = policy_folder(path, which)
+        weights, metadata = load_policy_files(folder)
+        check_weights(weights, metadata, str(folder))
         model = find_algorithm(metadata.algorithm).build(metadata.config.model, metadata.spaces)
         model.load_state_dict(weights)
         return cls(model.eval(), metadata, device=device, **kwargs)

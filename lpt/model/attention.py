@@ -157,6 +157,7 @@ def neighbor_attention(q: Tensor, k: Tensor, v: Tensor, positions: Tensor, windo
     return out
 
 
+@dataclass
 class StepCache:
     """The last `window` keys and values of one self-attention layer, for `B` episodes.
 
@@ -164,9 +165,10 @@ class StepCache:
     the ten-thousandth step is computed as exactly as the first.
     """
 
-    def __init__(self, batch: int, heads: int, window: int, width: int, like: Tensor) -> None:
-        self.keys = like.new_zeros(batch, heads, window, width)
-        self.values = like.new_zeros(batch, heads, window, width)
+    keys: Tensor
+    """`[B, H, window, d]`, the oldest first."""
+    values: Tensor
+    """`[B, H, window, d]`."""
 
     def push(self, key: Tensor, value: Tensor) -> None:
         """Append one step `[B, H, 1, d]` and drop the oldest."""
@@ -225,8 +227,8 @@ class BandedSelfAttention(nn.Module):
 
     def cache(self, batch: int) -> StepCache:
         """Return an empty cache for `batch` episodes."""
-        width = self.out.in_features // self.heads
-        return StepCache(batch, self.heads, self.window, width, self.out.weight)
+        shape = batch, self.heads, self.window, self.out.in_features // self.heads
+        return StepCache(self.out.weight.new_zeros(shape), self.out.weight.new_zeros(shape))
 
     def step(self, x: Tensor, cache: StepCache, age: Tensor) -> Tensor:
         """One step `[B, 1, D] -> [B, 1, D]`; `age` `[B]`: the episode's steps before it."""

@@ -160,7 +160,8 @@ class TrajectoryGenerator(nn.Module):
 
     def begin(self, z: Tensor) -> RolloutCache:
         """Start one episode for each plan `[B, N, D]`."""
-        caches = [block.self_attention.cache(len(z)) for block in self.layers]
+        batch = z.shape[0]  # len(z) would fix it in an exported graph
+        caches = [block.self_attention.cache(batch) for block in self.layers]
         return RolloutCache(self.plan_memory(z), caches, torch.zeros_like(z[:, 0, 0]).long())
 
     def step(self, cache: RolloutCache, observation: Tensor, previous_action: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def plan_space_figure(
     plans = [policy.plan(target, per_target, weight) for target in targets]
     z = torch.cat([plan.z for plan in plans])
     predicted = np.concatenate([policy.predicted_returns(plan) for plan in plans])
-    paths, returns = _from_one_start(policy, z, asked, env_id, seed)
+    paths, returns = from_one_start(policy, z, asked, env_id, seed)
     maze = maze_of(env_id, **environment_kwargs(policy.metadata, env_id))
     norm = Normalize(min(targets), max(targets))
     colors = RISING(norm(asked))
@@ -79,7 +79,7 @@ def plan_space_figure(
     return figure
 
 
-def _from_one_start(
+def from_one_start(
     policy: LPTPolicy, z: Tensor, asked: np.ndarray, env_id: str, seed: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Each plan's trajectory and return, every environment reset alike."""
@@ -93,12 +93,17 @@ def _from_one_start(
     return rollout.observations, rollout.returns
 
 
-def _draw_projection(axes: Axes, z: np.ndarray, colors: Any) -> None:
-    """Plan `[n, N * D]` on their first two principal components."""
-    centered = z - z.mean(axis=0)
+def principal(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows `[n, k]` on their two main directions, `[n, 2]`, and the share of each, `[2]`."""
+    centered = values - values.mean(axis=0)
     _, scale, directions = np.linalg.svd(centered, full_matrices=False)
     share = scale**2 / max(float((scale**2).sum()), 1e-12)
-    points = centered @ directions[:2].T
+    return centered @ directions[:2].T, share[:2]
+
+
+def _draw_projection(axes: Axes, z: np.ndarray, colors: Any) -> None:
+    """Plan `[n, N * D]` on their first two principal components."""
+    points, share = principal(z)
     axes.scatter(points[:, 0], points[:, 1], c=colors, s=26, edgecolors="white", lw=0.5)
     axes.set(xlabel=f"1st component ({share[0]:.0%})", ylabel=f"2nd component ({share[1]:.0%})")
     axes.set_title("Latent plans", fontsize=11, color=INK)

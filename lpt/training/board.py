@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 
 from lpt.config import Config, to_tree
 from lpt.config.help import flat
-from lpt.data.sources.download import offline
 from lpt.evaluation import Evaluation
 from lpt.machine.files import write_text
+from lpt.machine.offline import offline
 from lpt.training.events import EventLog
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lpt.data.sources.d4rl_server import d4rl_url
-from lpt.data.sources.download import DEADLINE, OFFLINE, TIMEOUT, fetch, offline
+from lpt.data.sources.download import DEADLINE, TIMEOUT, fetch
 from lpt.data.sources.source import Found, Missing, Request
 from lpt.data.sources.transfer import DownloadError
+from lpt.machine.offline import OFFLINE, offline
 
 SHORT_TIMEOUT = 5.0
 """Seconds that `auto` waits for D4RL's server where the data can be regenerated instead."""

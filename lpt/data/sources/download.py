@@ -23,6 +23,7 @@ from lpt.data.sources.answer import Deadline
 from lpt.data.sources.transfer import BusyError, DownloadError, Transfer
 from lpt.machine.disk import flush, flush_entry
 from lpt.machine.files import check_absent, write_json
+from lpt.machine.offline import OFFLINE, offline
 
 try:
     import fcntl
@@ -35,8 +36,6 @@ DEADLINE = 3600.0
 """Seconds that a whole download may take; what has arrived by then is kept."""
 MOST = 16 << 30
 """Bytes of the largest file that is taken; D4RL's largest have some hundred million."""
-OFFLINE = "LPT_OFFLINE"
-"""Environment variable that forbids downloads: anything but empty and 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +54,6 @@ class Download:
     def to_dict(self) -> dict[str, Any]:
         """Return address, size and checksum for a provenance."""
         return {"url": self.url, "size": self.size, "sha256": self.sha256}
-
-
-def offline() -> bool:
-    """Return whether `LPT_OFFLINE` forbids downloads."""
-    return os.environ.get(OFFLINE, "") not in ("", "0")
 
 
 def fetch(

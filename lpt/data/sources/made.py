@@ -10,11 +10,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lpt.data.recipes.recipe import Made, Size
-from lpt.data.sources.download import OFFLINE, offline
 from lpt.data.sources.folders import d4rl_folder, regenerated_path, spare_folder
 from lpt.data.sources.source import Found, Log, Missing, Request
 from lpt.data.tasks import Task
 from lpt.machine.disk import DiskError
+from lpt.machine.offline import OFFLINE, offline
 
 SHIPPED_SEED = 0
 """Seed of the data that the package holds."""

@@ -13,7 +13,8 @@ from minari.storage.remotes import DEFAULT_REMOTE
 
 from lpt.data.formats.minari import is_minari_id
 from lpt.data.formats.minari_writer import datasets_path, move_in, scratch_folder
-from lpt.data.sources.download import OFFLINE, TIMEOUT, offline
+from lpt.data.sources.download import TIMEOUT
+from lpt.machine.offline import OFFLINE, offline
 
 
 def is_local(dataset_id: str) -> bool:

@@ -1,0 +1,22 @@
+# lpt on a CPU, as a user without rights.
+#
+#   docker build -t lpt .
+#   docker run --rm lpt lpt-eval pretrained:maze2d-umaze --episodes 20
+#   docker run --rm -v "$PWD/runs:/home/lpt/runs" lpt lpt-train --env maze2d-umaze
+FROM python:3.12-slim
+
+RUN useradd --create-home lpt
+WORKDIR /opt/lpt
+# The CPU's build of the pinned PyTorch comes first; other platforms' index would bring CUDA's gigabytes.
+COPY constraints.txt .
+RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu \
+    "$(grep '^torch==' constraints.txt)"
+COPY pyproject.toml README.md LICENSE ./
+COPY configs configs
+COPY envs envs
+COPY lpt lpt
+RUN pip install --no-cache-dir -c constraints.txt '.[export,hub,html,minari,solver]'
+
+USER lpt
+WORKDIR /home/lpt
+CMD ["lpt-info"]
