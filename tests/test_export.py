@@ -8,12 +8,13 @@ import pytest
 import torch
 from helpers.policies import model_tree
 
+from lpt.algorithms import find_algorithm
 from lpt.checkpoint.files import save_policy
 from lpt.cli.export import main
 from lpt.data.action_bounds import ActionBounds
 from lpt.evaluation import LPTPolicy
 from lpt.export import export_policy
-from lpt.model import ConditionedTransformer
+from lpt.model import GoalTransformer
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # exporters warn of their own future
 
@@ -104,10 +105,13 @@ def test_a_state_holds_only_what_the_model_reads(exported):
     assert (names == ["plan_keys", "plan_values"]) == plain
 
 
-def test_a_baseline_exports_its_prompt(tmp_path, make_policy, make_metadata):
+@pytest.mark.parametrize("name", ["dt-final", "goal"])
+def test_a_baseline_exports_its_prompt(tmp_path, make_policy, make_metadata, name):
     model = make_policy().model
-    prompted = ConditionedTransformer(model.config, model.spaces, reads_return=True).eval()
-    policy = LPTPolicy(prompted, make_metadata(algorithm="dt-final"))
+    prompted = find_algorithm(name).build(model.config, model.spaces).eval()
+    if isinstance(prompted, GoalTransformer):
+        prompted.known_ends.learn(torch.randn(40, model.spaces.observation_dim), torch.randn(40))
+    policy = LPTPolicy(prompted, make_metadata(algorithm=name))
     folder = export_policy(policy, tmp_path / "dt", target=30.0, plans=2)
     prompt = session(folder / "prompt.onnx")({"target": np.float32([30.0, 30.0])})["z"]
     np.testing.assert_allclose(prompt, np.load(folder / "plans.npz")["z"], atol=1e-5)

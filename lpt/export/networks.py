@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lpt.algorithms.prompted import Prompted
 from lpt.checkpoint.metadata import PolicyMetadata
 from lpt.evaluation.policy import LPTPolicy
 from lpt.model import (
@@ -167,14 +168,17 @@ class Predictor(nn.Module):
 class Prompt(nn.Module):
     """A baseline's prompt: returns asked for, raw units, `[B]` to plans `[B, N, D]`."""
 
-    def __init__(self, model: ConditionedTransformer, metadata: PolicyMetadata) -> None:
+    def __init__(
+        self, model: ConditionedTransformer, algorithm: Prompted, metadata: PolicyMetadata
+    ) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.condition = model, algorithm.condition
         self.mean, self.std = metadata.return_mean, metadata.return_std
 
     def forward(self, target: Tensor) -> Tensor:
         """Return the prompts."""
-        return self.model.prompt((target - self.mean) / self.std)
+        standardized = (target - self.mean) / self.std
+        return self.model.prompt(self.condition(self.model, standardized))
 
 
 def networks(policy: LPTPolicy) -> list[Network]:
@@ -188,8 +192,8 @@ def networks(policy: LPTPolicy) -> list[Network]:
         Network("step", step, {"observation": observation, **state}, step.outputs),
     ]
     model, metadata = policy.model, policy.metadata
-    if isinstance(model, ConditionedTransformer):
-        prompt = Prompt(model, metadata).eval()
+    if isinstance(policy.algorithm, Prompted) and isinstance(model, ConditionedTransformer):
+        prompt = Prompt(model, policy.algorithm, metadata).eval()
         return [*found, Network("prompt", prompt, {"target": torch.zeros(2)}, ("z",))]
     prior, predictor = Prior(model).eval(), Predictor(model, metadata).eval()
     return [
