@@ -192,7 +192,8 @@ def networks(policy: LPTPolicy) -> list[Network]:
         Network("step", step, {"observation": observation, **state}, step.outputs),
     ]
     model, metadata = policy.model, policy.metadata
-    if isinstance(policy.algorithm, Prompted) and isinstance(model, ConditionedTransformer):
+    if isinstance(model, ConditionedTransformer):
+        assert isinstance(policy.algorithm, Prompted)
         prompt = Prompt(model, policy.algorithm, metadata).eval()
         return [*found, Network("prompt", prompt, {"target": torch.zeros(2)}, ("z",))]
     prior, predictor = Prior(model).eval(), Predictor(model, metadata).eval()
