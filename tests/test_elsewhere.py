@@ -8,6 +8,7 @@ import base64
 import dataclasses
 import hashlib
 import json
+import io
 import os
 import runpy
 import subprocess
@@ -84,7 +85,7 @@ def test_what_is_shipped_acts_without_any_data(name, tmp_path, monkeypatch, caps
     for path in (places._FOLDER / name).iterdir():
         assert path.stat().st_size < 2e6
     if name == "connect-four":
-        monkeypatch.setattr("sys.stdin", open(os.devnull))
+        monkeypatch.setattr("sys.stdin", io.StringIO())
         assert play(["connect-four", f"pretrained:{name}"]) == 0
 
 

@@ -60,11 +60,11 @@ def export_policy(
         )
     if plans < 1:
         raise ValueError(f"plans={plans}: expected a number of plans, 1 or more")
+    plan = policy.plan(target, plans)  # refuses a target before any long work
     with atomic_folder(folder, RECORD, overwrite=overwrite) as made:
         found = networks(policy)
         for network in found:
-            _write(network, made)
-        plan = policy.plan(target, plans)
+            _export(network, made)
         np.savez(
             made / "plans.npz",
             z0=plan.z0.cpu().numpy(),
@@ -74,6 +74,20 @@ def export_policy(
         record = _record(policy, found, policy.target if target is None else float(target))
         (made / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return Path(folder)
+
+
+def _export(network: Network, folder: Path) -> None:
+    """Write one network; raises ValueError where this torch cannot, whose errors have no one type."""
+    try:
+        _write(network, folder)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{network.name} cannot be exported by torch {torch.__version__} and the onnx packages "
+            f"beside it ({type(error).__name__}: {' '.join(str(error).split())[:200]}): "
+            "pip install -c constraints.txt -e '.[export]' takes versions that can"
+        ) from error
 
 
 def _write(network: Network, folder: Path) -> None:
