@@ -7,8 +7,8 @@ asks for: it keeps one commit of one model.
 import base64
 import dataclasses
 import hashlib
-import json
 import io
+import json
 import os
 import runpy
 import subprocess

@@ -77,7 +77,7 @@ def export_policy(
 
 
 def _export(network: Network, folder: Path) -> None:
-    """Write one network; raises ValueError where this torch cannot, whose errors have no one type."""
+    """Write one network; raises ValueError where this torch cannot, by errors of any type."""
     try:
         _write(network, folder)
     except (OSError, MemoryError):

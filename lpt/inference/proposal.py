@@ -33,8 +33,8 @@ def overview(
         index: `[B]` trajectory numbers.
         config: number of steps `P` and what may be seen.
         generator: draws where each view begins (`view='end'`); on the CPU.
-        begin: `[B]` where they begin, as a share of the trajectory, where that is given: at the step
-            nearest to it, which may be one beside the first that a sampler's segments show.
+        begin: `[B]` where they begin, as a share of the trajectory, where that is given: at
+            the nearest step, perhaps one beside the first that a sampler's segments show.
 
     Returns:
         `[B, P, obs + act + 1]`: standardized state, action (one-hot if discrete), and a time. Of
