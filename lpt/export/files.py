@@ -27,6 +27,7 @@ from lpt.checkpoint.metadata import current_versions
 from lpt.evaluation.policy import LPTPolicy
 from lpt.export.networks import Network, networks
 from lpt.machine.files import atomic_folder
+from lpt.machine.untrusted import one_line
 
 RECORD = "export.json"
 """The file that says what the others are; every exported folder has one."""
@@ -85,7 +86,7 @@ def _export(network: Network, folder: Path) -> None:
     except Exception as error:
         raise ValueError(
             f"{network.name} cannot be exported by torch {torch.__version__} and the onnx packages "
-            f"beside it ({type(error).__name__}: {' '.join(str(error).split())[:200]}): "
+            f"beside it ({type(error).__name__}: {one_line(error)}): "
             "pip install -c constraints.txt -e '.[export]' takes versions that can"
         ) from error
 
