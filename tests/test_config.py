@@ -265,8 +265,8 @@ def test_a_task_of_ones_own_begins_with_plain_settings_where_its_data_are_given(
         starting_point("mine", has_source=False)
 
 
-def test_reflected_steps_need_a_context_of_one():
-    held = DatasetConfig(returns="held", held_steps=4, reflected_steps=2)
+def test_arrival_steps_need_a_context_of_one():
+    held = DatasetConfig(returns="held", held_steps=4, arrival_steps=2)
     with pytest.raises(ValueError, match=r"without history, but model\.context is 4 and"):
         Config(task="toy", dataset=held, model=ModelConfig(context=4))
     with pytest.raises(ValueError, match="states-and-actions: set them to 1 and"):

@@ -70,7 +70,7 @@ def test_its_configuration_is_read_and_run_again():
         *("sampler.label_tilt", "sampler.counted_steps"),
         *("model.inputs", "model.frequencies", "model.frequency_dims"),
         *("training.observation_noise_raw", "preset", "track"),
-        *("sampler.stratified", "dataset.reflected_steps"),
+        *("sampler.stratified", "dataset.arrival_steps"),
         *(f"posterior.{name}" for name in ("trajectories", "segments", "segment_steps", "warmup")),
     }
     assert parse(["--config", str(RUN / "config.yaml"), "--seed", "2"]).seed == 2

@@ -45,8 +45,8 @@ KINDS = {
     "aggregated": AGGREGATED,
     "whole, normal prior": "--sampler.segments 0 --model.prior-width 0".split(),
     "history dropped": ["--training.history-dropout", "0.5", *HISTORY],
-    "own evidence, reflected ends": """
-        --engine langevin --dataset.held-steps 6 --dataset.reflected-steps 3
+    "own evidence, arrivals": """
+        --engine langevin --dataset.held-steps 6 --dataset.arrival-steps 3
         --sampler.stratified --sampler.draw uniform --sampler.label-tilt 2
         --sampler.counted-steps 20 --sampler.segment-steps 1 --model.inputs states --model.context 1
         --model.frequencies 2 --model.frequency-dims 0 1 --posterior.trajectories 4

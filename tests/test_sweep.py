@@ -25,7 +25,7 @@ SMALL = {
     "updates": 20,
     "engine": "amortized",
     "posterior": {"trajectories": 0},
-    "dataset": {"held_steps": 0, "reflected_steps": 0, "min_length": 1},
+    "dataset": {"held_steps": 0, "arrival_steps": 0, "min_length": 1},
     "model": {"width": 8, "heads": 2, "layers": 1, "context": 3},
     "sampler": {"batch_trajectories": 8, "segments": 2, "segment_steps": 6},
     "proposal": {"width": 16, "layers": 1, "heads": 2},

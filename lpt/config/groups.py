@@ -44,14 +44,14 @@ class DatasetConfig:
     min_length: int = 1
     """Trajectories shorter than this many steps are dropped."""
     held_steps: int = 0
-    """Steps that learning adds after each trajectory that did not truly terminate: its last
-    observation again (see `rest`), with the action zero, at most to the horizon. Data that the
-    label of returns='held' claims already."""
+    """Steps that learning adds after each trajectory that did not truly terminate, at most to the
+    horizon: its last observation again (see `rest`), with the action zero, or what `arrival_steps`
+    says. Data that the label of returns='held' claims already."""
     rest: tuple[int, ...] = ()
     """Entries of an observation that are zero at rest, such as velocities: zero in held steps."""
-    reflected_steps: int = 0
-    """Every other held step is one of the last so many recorded ones, mirrored in the held end: how
-    it is returned to from the other side. 0: none is."""
+    arrival_steps: int = 0
+    """Held steps are instead among the last so many steps of other trajectories, moved from the
+    held end of those to this one's: how it is returned to, from all sides. 0: they are at rest."""
     standardize_observations: bool = True
     """Subtract the observations' mean and divide by their standard deviation."""
 
@@ -70,10 +70,10 @@ class DatasetConfig:
                 f"says, but dataset.returns is {self.returns!r}: set returns to held, or "
                 "held_steps to 0"
             )
-        if self.reflected_steps < 0 or (self.reflected_steps and self.held_steps < 2):
+        if self.arrival_steps < 0 or (self.arrival_steps and not self.held_steps):
             raise SettingError(
-                f"dataset.reflected_steps={self.reflected_steps} must be 0, or positive with "
-                "dataset.held_steps of 2 or more, every other of which it mirrors"
+                f"dataset.arrival_steps={self.arrival_steps} must be 0, or positive with "
+                "dataset.held_steps, which are made of them"
             )
         if min(self.rest, default=0) < 0:
             raise SettingError(

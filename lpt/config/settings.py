@@ -93,11 +93,11 @@ class Config:
                 "digits, '-', '_' and '.'"
             )
         model = self.model
-        if self.dataset.reflected_steps and (model.context > 1 or model.inputs != "states"):
+        if self.dataset.arrival_steps and (model.context > 1 or model.inputs != "states"):
             raise SettingError(
-                f"dataset.reflected_steps={self.dataset.reflected_steps} makes steps without "
+                f"dataset.arrival_steps={self.dataset.arrival_steps} makes steps without "
                 f"history, but model.context is {model.context} and model.inputs {model.inputs}: "
-                "set them to 1 and states, or reflected_steps to 0"
+                "set them to 1 and states, or arrival_steps to 0"
             )
         remembers = self.algorithm != "lpt" or self.model.remembered_plans > 0
         if self.planning.method == "aggregated" and not remembers:

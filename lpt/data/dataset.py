@@ -239,6 +239,11 @@ class TrajectoryDataset:
         return _frozen(self.lengths + held)
 
     @cached_property
+    def held(self) -> np.ndarray:
+        """`[k]` int64, the trajectories that have held steps."""
+        return _frozen(np.flatnonzero(self.learned_lengths > self.lengths))
+
+    @cached_property
     def observation_mean(self) -> np.ndarray:
         """`[observation_dim]` float32 subtracted from observations; zeros if not standardized."""
         if not self.config.standardize_observations:

@@ -150,8 +150,8 @@ def test_a_million_steps_load_in_well_under_two_seconds():
     [
         ({"held_steps": 3}, r"held_steps=3 .*\.returns is 'recorded': set returns to held"),
         ({"held_steps": -1, "returns": "held"}, "held_steps=-1 must be 0 or more"),
-        ({"reflected_steps": 3}, r"reflected_steps=3 must be 0, or positive with dataset\.held"),
-        ({"reflected_steps": -1}, "reflected_steps=-1 must be 0"),
+        ({"arrival_steps": 3}, r"arrival_steps=3 must be 0, or positive with dataset\.held"),
+        ({"arrival_steps": -1}, "arrival_steps=-1 must be 0"),
         ({"rest": (0, -1)}, r"rest=\(0, -1\): expected numbers of observation entries"),
     ],
 )

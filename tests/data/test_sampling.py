@@ -383,46 +383,62 @@ def test_a_held_step_is_the_last_observation_at_rest_with_no_action():
 
 
 @given(
-    length=st.integers(1, 9),
-    held=st.integers(2, 11),
+    lengths=st.lists(st.integers(1, 15), min_size=1, max_size=5),
+    ended=st.lists(st.booleans(), min_size=5, max_size=5),
+    held=st.integers(1, 11),
     last=st.integers(1, 6),
     rest=st.sampled_from([(), (2, 3), (0,)]),
 )
 @settings(max_examples=60, deadline=None)
-def test_every_other_held_step_is_a_late_one_mirrored_in_the_held_end(length, held, last, rest):
+def test_arrivals_are_late_steps_of_others_moved_to_this_end(lengths, ended, held, last, rest):
     dataset = stopping(
-        [length, 4],
+        lengths,
+        ended[: len(lengths)],
         held_steps=held,
-        reflected_steps=last,
+        arrival_steps=last,
         rest=rest,
         standardize_observations=False,
     )
-    batch, one = sampler_of(dataset).whole([0]), dataset.trajectory(0)
-    end = one.observations[-1].copy()
-    end[list(rest)] = 0
-    expected = [(s, a) for s, a in zip(one.observations, one.actions, strict=True)]
-    for number in range(1, int(dataset.learned_lengths[0]) - length + 1):
-        back = min((number // 2 - 1) % last, length - 1)
-        state, action = one.observations[-1 - back], one.actions[-1 - back]
-        expected.append((end, 0 * action) if number % 2 else (2 * end - state, -action))
-    states, actions = (np.stack(part) for part in zip(*expected, strict=True))
-    np.testing.assert_allclose(batch.observations[0, 0], states, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(batch.actions[0, 0], actions)
-    assert not batch.previous_actions[0, 0, length + 1 :].any()
+    ones = [dataset.trajectory(i) for i in range(len(lengths))]
+    keep = np.array([float(entry not in rest) for entry in range(4)], np.float32)
+    allowed = [
+        (one.observations[-back] - keep * one.observations[-1], one.actions[-back])
+        for one, more in zip(ones, dataset.learned_lengths > dataset.lengths, strict=True)
+        if more
+        for back in range(1, min(last, len(one.actions)) + 1)
+    ]
+    batch = sampler_of(dataset).whole(np.arange(len(lengths)))
+    for i, one in enumerate(ones):
+        length, learned = len(one.actions), int(dataset.learned_lengths[i])
+        states = batch.observations[i, 0, :learned].numpy()
+        actions = batch.actions[i, 0, :learned].numpy()
+        np.testing.assert_array_equal(states[:length], one.observations)
+        np.testing.assert_array_equal(actions[:length], one.actions)
+        for state, action in zip(states[length:], actions[length:], strict=True):
+            moved = state - keep * one.observations[-1]
+            assert any(
+                np.allclose(moved, s, atol=1e-5) and np.array_equal(action, a) for s, a in allowed
+            )
 
 
-def test_reflected_steps_leave_the_return_to_go_alone():
+def test_arrivals_come_from_many_trajectories():
+    dataset = stopping([5] * 40, held_steps=7, arrival_steps=1, standardize_observations=False)
+    batch = sampler_of(dataset).whole([0])
+    assert len(np.unique(batch.actions[0, 0, 5:12], axis=0)) == 7
+
+
+def test_arrivals_leave_the_return_to_go_alone():
     dataset = TrajectoryDataset.from_offsets(
         np.array([[1.0], [3.0]]),
         np.zeros((2, 1)),
         [1.0, 2.0],
         [0, 2],
-        config=DatasetConfig(returns="held", horizon=6, held_steps=3, reflected_steps=2),
+        config=DatasetConfig(returns="held", horizon=6, held_steps=3, arrival_steps=2),
     )
     data = with_return_to_go(dataset)
     batch = sampler_of(data).whole([0])
     shown = batch.observations[0, 0].numpy() * data.observation_std + data.observation_mean
-    np.testing.assert_allclose(shown[:, 0], [1, 3, 3, 3, 3], rtol=1e-5)
+    np.testing.assert_allclose(shown[:, 0], [1, 3, 3, 1, 3], rtol=1e-5)
     np.testing.assert_allclose(shown[:, 1], [11, 10, 8, 6, 4], rtol=1e-5)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from lpt.cli import data, train
 
 PLAIN = """
---engine amortized --dataset.held-steps 0 --dataset.reflected-steps 0 --dataset.min-length 1
+--engine amortized --dataset.held-steps 0 --dataset.arrival-steps 0 --dataset.min-length 1
 --sampler.no-stratified --sampler.draw length --sampler.label-tilt 0 --sampler.counted-steps 0
 --model.inputs states-and-actions --model.context 3 --model.frequencies 0 --model.frequency-dims
 --model.remembered-plans 0 --posterior.trajectories 0 --posterior.prior-weight 0.2
