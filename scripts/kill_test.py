@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SIZES = """
---dataset.reflected-steps 0 --model.width 8 --model.heads 2 --model.layers 1 --model.context 3
+--dataset.arrival-steps 0 --model.width 8 --model.heads 2 --model.layers 1 --model.context 3
 --model.prior-width 4
 --model.prior-multipliers 1 2 --proposal.width 16 --proposal.layers 1 --proposal.heads 2
 --proposal.steps 4 --sampler.batch-trajectories 8 --sampler.segments 2 --sampler.segment-steps 6
