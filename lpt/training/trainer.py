@@ -38,6 +38,7 @@ from lpt.training.optimization import (
     optimizer_tensors,
     set_learning_rate,
 )
+from lpt.training.padding import in_groups
 
 
 def spaces_of(dataset: TrajectoryDataset) -> Spaces:
@@ -82,6 +83,9 @@ class Trainer:
         )
         self._log_actions = self._in_precision(self.model.log_actions)
         self._learning_log_actions = self._in_precision(self._learning_function())
+        # Elsewhere each shape has a price of its own: launches, or a kernel compiled for it.
+        plain = config.training.precision == "float32" and not config.training.compile
+        self._grouped = plain and device.type == "cpu"
         self.noise = SharedNoise(torch.Generator(device).manual_seed(config.seed))
         self.views = SharedNoise(torch.Generator().manual_seed(config.seed))
         self.inference = algorithm.inference(
@@ -202,13 +206,19 @@ class Trainer:
     def log_likelihood(self, z0: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """`log p_beta(tau | z)`, or its estimate, and `w log p_gamma(y | z)`, `[B]` nats."""
         z = self.model.plan_from_noise(z0)
-        score = self._learning_log_actions if self.model.training else self._log_actions
+        grouped = self._grouped and batch.weight.shape[1] == 1
         parts = [
-            score(z, part.observations, part.previous_actions, part.actions, part.weight)
+            in_groups(self._score, z, part) if grouped else self._score(z, part)
             for part in split_history(batch, self._segments_without_history(batch))
         ]
         weight = self.config.posterior.return_weight
         return torch.stack(parts).sum(0), weight * self.model.log_return(z, batch.returns)
+
+    def _score(self, z: Tensor, batch: Batch) -> Tensor:
+        """Return `log p_beta(tau | z)` of plans `[B, N, D]`, `[B]` nats."""
+        score = self._learning_log_actions if self.model.training else self._log_actions
+        steps = batch.observations, batch.previous_actions, batch.actions, batch.weight
+        return score(z, *steps)
 
     def _segments_without_history(self, batch: Batch) -> int:
         settings = self.config.training
