@@ -12,6 +12,8 @@ from lpt.checkpoint.metadata import PolicyMetadata
 from lpt.config import Config
 from lpt.evaluation import Evaluation, LPTPolicy, evaluate
 from lpt.reporting.console import print_evaluations
+from lpt.reporting.curve import NAME as CURVE
+from lpt.reporting.curve import Point, read_curve
 from lpt.reporting.results import result_name, save_result
 from lpt.training.board import Board
 
@@ -50,13 +52,26 @@ def evaluate_finally(
         rows[f"{name} last"], best = last, None
         if (config.run / "best").is_dir():
             rows[f"{name} best"] = best = _evaluate(config, env_id, "best", weight, device)
-        times = {"wall_seconds": wall_seconds, "best_updates": best_updates}
-        save_result(base, metadata, name, last, best, **times)
+        save_result(
+            base,
+            metadata,
+            name,
+            last,
+            best,
+            wall_seconds=wall_seconds,
+            best_updates=best_updates,
+            curve=_curve(config) if name == result_name(config.algorithm, own, config.label) else None,
+        )
     print_evaluations(config.task, rows)
     board = Board(config, config.run)
     board.final({name: float(np.mean(e.returns)) for name, e in rows.items()})
     board.close()
     return base
+
+
+def _curve(config: Config) -> list[Point]:
+    """Return the evaluations while learning, which were made with the run's own weight."""
+    return read_curve(config.run) if (config.run / CURVE).is_file() else []
 
 
 def _evaluate(config: Config, env_id: str, which: Which, weight: float, device: str) -> Evaluation:
