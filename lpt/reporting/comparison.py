@@ -50,7 +50,9 @@ def performance_profile(tasks: Sequence[np.ndarray], levels: np.ndarray) -> np.n
         tasks: the runs' scores `[n]` of each task.
         levels: `[levels]` scores.
     """
-    return np.mean([(np.asarray(t)[:, None] > levels).mean(axis=0) for t in tasks], axis=0)
+    shares = np.array([(np.asarray(t)[:, None] > levels).mean(axis=0) for t in tasks])
+    profile: np.ndarray = shares.mean(axis=0)
+    return profile
 
 
 def profile_band(
@@ -81,10 +83,12 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
 
 def _drawn(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return `[n]` scores resampled, `[resamples, n]`."""
-    return scores[rng.integers(len(scores), size=(RESAMPLES, len(scores)))]
+    drawn: np.ndarray = scores[rng.integers(len(scores), size=(RESAMPLES, len(scores)))]
+    return drawn
 
 
 def _improvement(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return P(x > y) + P(x = y) / 2 of `[r, n]` and `[r, m]` scores, `[r]`."""
     gap = x[:, :, None] - y[:, None, :]
-    return ((gap > 0).mean(axis=(1, 2)) + (gap == 0).mean(axis=(1, 2)) / 2).astype(float)
+    above: np.ndarray = (gap > 0).mean(axis=(1, 2)) + (gap == 0).mean(axis=(1, 2)) / 2
+    return above

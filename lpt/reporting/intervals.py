@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -72,8 +73,9 @@ def mean_of(runs: Sequence[Run]) -> Mean:
     - two: none
     - three to nine: Student's t over the seeds' means
     - ten and more: a hierarchical bootstrap of seeds and episodes
-    - three and more that share resets: Student's t over the seeds' means, to whose variance that of
-      the shared episodes is added, with degrees of freedom by Welch and Satterthwaite
+    - three and more that share resets: Student's t over the seeds' means and, for their common
+      luck, the normal interval of the episodes' means over seeds; margins add in squares. So it is
+      never narrower than the one over seeds, and some of the chance is counted twice.
 
     Args:
         runs: one for each seed, one at least.
@@ -88,14 +90,15 @@ def mean_of(runs: Sequence[Run]) -> Mean:
     if count == 2:
         none = Interval(low=None, high=None, method="none from two seeds", note="none (two seeds)")
         return Mean(value=value, interval=none, p=None)
-    error, freedom = _standard_error(runs, means)
-    p = None if error == 0 else 1 - t_within(abs(value) / error, freedom)
-    if count >= MANY and not sharing(runs):
+    seeds = float(means.std(ddof=1)) / math.sqrt(count)
+    episodes = _error_of_shared(runs)
+    p = _p_value(abs(value), seeds, episodes, count - 1)
+    if count >= MANY and not episodes:
         low, high = bootstrap_interval([run.values for run in runs])
         interval = Interval(low=low, high=high, method="hierarchical bootstrap, seeds and episodes")
         return Mean(value=value, interval=interval, p=p)
-    half = t_quantile(freedom) * error
-    method = "t over seeds and shared episodes" if sharing(runs) else "t over seeds"
+    half = _margin(0.95, seeds, episodes, count - 1)
+    method = "t over seeds and shared episodes" if episodes else "t over seeds"
     interval = Interval(low=value - half, high=value + half, method=method)
     return Mean(value=value, interval=interval, p=p)
 
@@ -127,19 +130,33 @@ def differences(these: Sequence[Run], those: Sequence[Run]) -> list[Run]:
     return found
 
 
-def _standard_error(runs: Sequence[Run], means: np.ndarray) -> tuple[float, int]:
-    """Return the standard error of the mean over seeds and its degrees of freedom, rounded down."""
-    count = len(runs)
-    seeds = float(means.var(ddof=1)) / count
+def _error_of_shared(runs: Sequence[Run]) -> float:
+    """Return the standard error over episodes of their means over seeds; 0 if none are shared."""
     if not sharing(runs):
-        return math.sqrt(seeds), count - 1
+        return 0.0
     played: dict[int, list[float]] = {}
     for run in runs:
         for i, value in enumerate(run.values.tolist()):
             played.setdefault(run.first_reset + i, []).append(value)
     episodes = np.array([np.mean(values) for values in played.values()])
-    chance = float(episodes.var(ddof=1)) / len(episodes) if len(episodes) > 1 else 0.0
-    if seeds + chance == 0:
-        return 0.0, count - 1
-    parts = seeds**2 / (count - 1) + chance**2 / max(len(episodes) - 1, 1)
-    return math.sqrt(seeds + chance), max(int((seeds + chance) ** 2 / parts), 1)
+    return float(episodes.std(ddof=1)) / math.sqrt(len(episodes)) if len(episodes) > 1 else 0.0
+
+
+def _margin(within: float, seeds: float, episodes: float, freedom: int) -> float:
+    """Return half of an interval, from the standard errors over seeds and over shared episodes."""
+    normal = NormalDist().inv_cdf((1 + within) / 2)
+    return math.hypot(t_quantile(freedom, within) * seeds, normal * episodes)
+
+
+def _p_value(distance: float, seeds: float, episodes: float, freedom: int) -> float | None:
+    """Return the share at which an interval would just reach zero; None without any spread."""
+    if seeds + episodes == 0:
+        return None
+    if episodes == 0:
+        return 1 - t_within(distance / seeds, freedom)
+    low, high = 1e-12, 1 - 1e-12
+    for _ in range(60):
+        middle = math.sqrt(low * high)
+        reaches = _margin(1 - middle, seeds, episodes, freedom) > distance
+        low, high = (middle, high) if reaches else (low, middle)
+    return high

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from lpt.config.settings import OWN_RESETS
 from lpt.data.scores import ScoreReference, find_reference, normalized_score
-from lpt.reporting.intervals import Run, sharing
+from lpt.reporting.intervals import Mean, Run, mean_of, sharing
 from lpt.reporting.results import DISPLAY_NAMES
 
 Record = dict[str, Any]
 UNKNOWN = "not recorded"
+PLANS = ("lpt", "lpt-ei")
+"""Algorithms with a latent plan."""
 _ROBOTS = ("halfcheetah", "hopper", "walker2d", "ant")
 _APART = ("seed", "out", "results", "device", "label", "track", "init_from", "resume", "preset")
 """Settings that do not decide what is learned, besides those of `training` below."""
@@ -65,7 +68,7 @@ class Row:
     records: tuple[Record, ...]
     """Result files, by training seed."""
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """`exact`: D4RL's score; `near`: its constants in a successor environment; `raw`."""
         return kind_of(self.records[0])
@@ -75,7 +78,7 @@ class Row:
         """What scores refer to, None where values are raw returns."""
         return None if self.kind == "raw" else find_reference(self.task)
 
-    @property
+    @cached_property
     def runs(self) -> list[Run]:
         """The last checkpoints' episodes, in the row's unit."""
         return [self._run(record, record["last"]) for record in self.records]
@@ -85,10 +88,15 @@ class Row:
         """The best checkpoints' episodes, of the seeds that have one."""
         return [self._run(r, r["best"]) for r in self.records if r.get("best")]
 
-    @property
+    @cached_property
     def means(self) -> np.ndarray:
         """`[seeds]` means of the last checkpoints."""
         return np.array([run.values.mean() for run in self.runs])
+
+    @cached_property
+    def mean(self) -> Mean:
+        """The mean over seeds of the last checkpoints, with its interval."""
+        return mean_of(self.runs)
 
     @property
     def commits(self) -> list[str]:
@@ -273,8 +281,6 @@ def _flat(tree: Record, prefix: str = "") -> Record:
         if isinstance(value, dict):
             if name != "evaluation":  # what was done stands beside the episodes
                 found.update(_flat(value, f"{prefix}{name}."))
-        elif (prefix or name not in _APART) and not (
-            prefix == "training." and name in _WATCHING
-        ):
+        elif (prefix or name not in _APART) and not (prefix == "training." and name in _WATCHING):
             found[prefix + name] = value
     return found

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from lpt.data.scores import find_reference
-from lpt.reporting.intervals import mean_of
 from lpt.reporting.results import DISPLAY_NAMES
 from lpt.reporting.rows import Conditions, Row, names_of, rows_of, split_name
 from lpt.reporting.statistics import iqm
@@ -84,7 +83,7 @@ def _cells(name: str, row: Row) -> list[str]:
         f"{row.target:g}, {row.weight:g}",
         f"{len(runs)} x {'/'.join(map(str, episodes))}",
         spread(row.means, digits),
-        mean_of(runs).interval.text(digits),
+        row.mean.interval.text(digits),
         f"{np.mean([iqm(run.values) for run in runs]):.{digits}f}",
         spread([run.values.mean() for run in row.best], digits) if row.best else "",
     ]

@@ -44,7 +44,8 @@ def evaluate_finally(
     """
     base, own = config.results or config.run / "results", config.planning.weight
     names = {result_name(config.algorithm, weight, config.label): weight for weight in (own, 1.0)}
-    rows: dict[str, Evaluation] = {}
+    own_name = result_name(config.algorithm, own, config.label)
+    curve, rows = _curve(config), dict[str, Evaluation]()
     for name, weight in sorted(names.items(), key=lambda pair: pair[1]):
         last = _evaluate(config, env_id, "last", weight, device)
         if last.complaint is not None:
@@ -60,7 +61,7 @@ def evaluate_finally(
             best,
             wall_seconds=wall_seconds,
             best_updates=best_updates,
-            curve=_curve(config) if name == result_name(config.algorithm, own, config.label) else None,
+            curve=curve if name == own_name else None,
         )
     print_evaluations(config.task, rows)
     board = Board(config, config.run)
