@@ -1,4 +1,7 @@
-"""`lpt-report`: tables and figures made from result files and run folders, nothing else."""
+"""`lpt-report`: tables and figures made from result files and run folders, nothing else.
+
+`lpt-report all results --out docs/results` makes all that result files can say.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def everything(
         out: folder to write: report.html, tables.md, CSV, PNG and SVG.
         overwrite: replace the folder as a whole, if it is a report's.
     """
-    check_writable(out)
+    check_writable(out, folder=True)
     print(f"wrote {write_report(results, out, overwrite=overwrite)}")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from lpt.machine.files import atomic_folder, write_json, write_text
+from lpt.machine.files import atomic_folder, check_replaceable, write_json, write_text
 from lpt.reporting.asked import read_asked
 from lpt.reporting.figures import save_figure
 from lpt.reporting.results import read_results
@@ -54,6 +54,7 @@ def write_report(results: Path, out: Path, *, overwrite: bool = False) -> Path:
         ValueError: if a file cannot be read.
         FileExistsError: `out` is there and may not be replaced.
     """
+    check_replaceable(out, MARK, overwrite)
     made = sections_of(results)
     origin = _origin(results)
     facts = (

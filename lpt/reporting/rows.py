@@ -163,13 +163,13 @@ def names_of(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[str]:
         rows: all rows of a table.
         columns: conditions that the table has columns for.
     """
-    differing: dict[str, dict[str, set[str]]] = {}
+    seen: dict[tuple[str, str], set[str]] = {}
+    shown = [field.name for field in fields(Conditions) if field.name not in columns]
     for row in rows:
-        seen = differing.setdefault(row.task, {})
-        for field in fields(Conditions):
-            if field.name not in columns:
-                seen.setdefault(field.name, set()).add(getattr(row.conditions, field.name))
-    return [_name(row, {k for k, v in differing[row.task].items() if len(v) > 1}) for row in rows]
+        for name in shown:
+            for scope in ((row.task, name), _scope(row, name)):
+                seen.setdefault(scope, set()).add(getattr(row.conditions, name))
+    return [_name(row, {n for n in shown if len(seen[_scope(row, n)]) > 1}) for row in rows]
 
 
 def split_name(algorithm: str) -> tuple[str, str]:
@@ -242,6 +242,12 @@ def _fitting_resets(record: Record) -> list[str]:
     if base is None or first != base + OWN_RESETS * record["seed"]:
         return [shared]
     return [own] if record["seed"] else [own, shared]
+
+
+def _scope(row: Row, condition: str) -> tuple[str, str]:
+    """Return among which rows a condition is told apart; D4RL's own environments need no name."""
+    exact = condition == "env_id" and row.kind == "exact"
+    return row.task, f"{condition} of D4RL" if exact else condition
 
 
 def _name(row: Row, differing: set[str]) -> str:

@@ -7,18 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from lpt.reporting import charts
 from lpt.reporting.asked import Asked, Line, lines_of
-from lpt.reporting.intervals import mean_of, sharing
+from lpt.reporting.numbers import (
+    asked_numbers,
+    curve_numbers,
+    file_numbers,
+    pair_numbers,
+    profile_numbers,
+    row_numbers,
+)
 from lpt.reporting.pairs import Pair, all_pairs, plan_pairs
 from lpt.reporting.profiles import profiles_of
 from lpt.reporting.results import read_result
-from lpt.reporting.rows import PLANS, Row, domain, names_of, split_name
-from lpt.reporting.statistics import iqm
-from lpt.reporting.tables import UNITS, Table, column_of, result_tables, spread
+from lpt.reporting.rows import Row, domain, names_of
+from lpt.reporting.tables import Table, column_of, result_tables, spread
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,7 +55,7 @@ def results_section(rows: Sequence[Row]) -> Section:
         "episodes is added. Rows that differ in data, labels, actions, resets, target or updates "
         "are never averaged."
     )
-    numbers = [_row_numbers(name, row) for name, row in _named(rows)]
+    numbers = [row_numbers(name, row) for name, row in _named(rows)]
     return Section(
         name="results",
         title="Results",
@@ -98,7 +103,7 @@ def plan_section(rows: Sequence[Row]) -> Section:
         title="What the plan adds",
         note=note,
         tables=[Table(head=[*head, "P(more)", "verdict"], rows=rows_shown)] if pairs else [],
-        numbers=[_pair_numbers(pair) for pair in pairs],
+        numbers=[pair_numbers(pair) for pair in pairs],
         figure=charts.pairs_figure([p for p in pairs if p.mean is not None] or pairs)
         if pairs
         else None,
@@ -112,7 +117,7 @@ def pairs_section(rows: Sequence[Row]) -> Section:
         "no comparison is left out; their p are not adjusted. Updates and targets may differ: the "
         "names of the variants say how."
     )
-    numbers = [_pair_numbers(pair) for pair in all_pairs(rows)]
+    numbers = [pair_numbers(pair) for pair in all_pairs(rows)]
     return Section(name="pairs", title="All pairs", note=note, numbers=numbers)
 
 
@@ -128,18 +133,7 @@ def profile_section(rows: Sequence[Row]) -> Section | None:
         "(Agarwal et al., 2021), in the tasks that all shown algorithms have. In parentheses "
         f"stands the number of seeds; bands need three of each task. {shown}."
     )
-    numbers = [
-        {
-            "where": profile.place,
-            "algorithm": profile.algorithm,
-            "level": level,
-            "share": profile.shares[i],
-            "low": None if profile.band is None else profile.band[0][i],
-            "high": None if profile.band is None else profile.band[1][i],
-        }
-        for profile in profiles
-        for i, level in enumerate(profile.levels)
-    ]
+    numbers = [line for profile in profiles for line in profile_numbers(profile)]
     return Section(
         name="profiles",
         title="Performance profiles",
@@ -168,7 +162,7 @@ def asked_section(asked: Sequence[Asked]) -> Section | None:
         title="Asked, predicted, earned",
         note=note,
         tables=[Table(head=head, rows=[_line_cells(line) for line in lines])],
-        numbers=[_asked_numbers(one) for one in asked],
+        numbers=[asked_numbers(one) for one in asked],
         figure=charts.asked_figure(lines),
     )
 
@@ -181,19 +175,7 @@ def curve_section(rows: Sequence[Row]) -> Section | None:
     curves: dict[str, list[Row]] = {}
     for name, row in named:
         curves.setdefault(name, []).append(row)
-    numbers = [
-        {
-            "task": name,
-            "algorithm": row.algorithm,
-            "seed": record["seed"],
-            "updates": point["updates"],
-            "episodes": len(point["returns"]),
-            "mean_return": float(np.mean(point["returns"])),
-        }
-        for name, row in named
-        for record in row.records
-        for point in record.get("curve") or []
-    ]
+    numbers = [line for name, row in named for line in curve_numbers(name, row)]
     return Section(
         name="curves",
         title="Learning curves",
@@ -216,7 +198,7 @@ def files_section(rows: Sequence[Row], replaced: Sequence[tuple[str, dict[str, A
         note += " Files that a later run of the same seed replaced are kept and not counted:"
         cells = [[file, f"{record['last']['mean']:.2f}"] for file, record in replaced]
         tables = [Table(head=["replaced file", "mean return"], rows=cells)]
-    numbers = [_file_numbers(name, row, i) for name, row in _named(rows) for i in _places(row)]
+    numbers = [file_numbers(name, row, i) for name, row in _named(rows) for i in _places(row)]
     return Section(name="files", title="Result files", note=note, tables=tables, numbers=numbers)
 
 
@@ -234,65 +216,6 @@ def _places(row: Row) -> range:
     return range(len(row.records))
 
 
-def _row_numbers(name: str, row: Row) -> dict[str, Any]:
-    mean, conditions = row.mean, row.conditions
-    best = [run.values.mean() for run in row.best]
-    seconds = [r["wall_seconds"] for r in row.records if r.get("wall_seconds")]
-    return {
-        "row": name,
-        "task": row.task,
-        "algorithm": row.algorithm,
-        "environment": conditions.env_id,
-        "source": conditions.source,
-        "data": conditions.data,
-        "labels": conditions.labels,
-        "actions": conditions.actions,
-        "resets": conditions.resets,
-        "updates": row.updates,
-        "target": row.target,
-        "target_rule": row.rule,
-        "weight": row.weight,
-        "seeds": " ".join(str(run.seed) for run in row.runs),
-        "episodes": " ".join(str(len(run.values)) for run in row.runs),
-        "unit": UNITS[row.kind],
-        "mean": mean.value,
-        "std_over_seeds": np.std(row.means, ddof=1) if len(row.means) > 1 else None,
-        "low": mean.interval.low,
-        "high": mean.interval.high,
-        "interval": mean.interval.method,
-        "iqm": np.mean([iqm(run.values) for run in row.runs]),
-        "best_mean": np.mean(best) if best else None,
-        "best_seeds": len(best),
-        "seconds": np.mean(seconds) if seconds else None,
-        "precision": " ".join(row.precisions),
-        "commits": " ".join(row.commits),
-        "sharing_resets": " ".join(map(str, sharing(row.runs))),
-        "remarks": "; ".join(row.remarks),
-    }
-
-
-def _file_numbers(name: str, row: Row, place: int) -> dict[str, Any]:
-    record, run = row.records[place], row.runs[place]
-    best = record.get("best")
-    return {
-        "file": record["file"],
-        "row": name,
-        "algorithm": row.algorithm,
-        "seed": run.seed,
-        "first_reset": run.first_reset,
-        "episodes": len(run.values),
-        "mean_return": np.mean(record["last"]["returns"]),
-        "mean": run.values.mean(),
-        "std": run.values.std(),
-        "predicted_return": record["last"].get("predicted_return"),
-        "best_updates": None if best is None else best.get("updates", best.get("step")),
-        "best_mean_return": None if best is None else np.mean(best["returns"]),
-        "seconds": record.get("wall_seconds"),
-        "fingerprint": record["data"].get("fingerprint"),
-        "commit": record.get("commit") or "not recorded",
-    }
-
-
 def _pair_cells(pair: Pair) -> list[str]:
     cells = [pair.place, pair.one, pair.two]
     if pair.mean is None:
@@ -308,27 +231,6 @@ def _pair_cells(pair: Pair) -> list[str]:
     return [*cells, seeds, difference, interval, *p, improvement, pair.verdict]
 
 
-def _pair_numbers(pair: Pair) -> dict[str, Any]:
-    mean = pair.mean
-    return {
-        "where": pair.place,
-        "one": pair.one,
-        "two": pair.two,
-        "unit": UNITS[pair.unit],
-        "seeds": " ".join(map(str, pair.seeds)),
-        "difference": None if mean is None else mean.value,
-        "low": None if mean is None else mean.interval.low,
-        "high": None if mean is None else mean.interval.high,
-        "interval": None if mean is None else mean.interval.method,
-        "p": None if mean is None else mean.p,
-        "p_adjusted": pair.p_adjusted,
-        "improvement": pair.improvement,
-        "improvement_low": pair.improvement_interval[0],
-        "improvement_high": pair.improvement_interval[1],
-        "verdict": pair.verdict,
-    }
-
-
 def _line_cells(line: Line) -> list[str]:
     seeds = next(iter(line.points.values()))
     digits = 3 if max(abs(target) for target in line.points) <= 10 else 0
@@ -341,23 +243,3 @@ def _line_cells(line: Line) -> list[str]:
         values = [one.returns.mean() for one in line.points[target]]
         cells += [f"{target:g}", spread(values, digits), mean.interval.text(digits)]
     return cells
-
-
-def _asked_numbers(one: Asked) -> dict[str, Any]:
-    plans = split_name(one.algorithm)[0] in PLANS
-    mean = mean_of([one.run])
-    return {
-        "file": one.file,
-        "task": one.task,
-        "algorithm": one.algorithm,
-        "seed": one.seed,
-        "updates": one.updates,
-        "weight": one.weight,
-        "target": one.target,
-        "fixed": one.fixed,
-        "predicted": one.predicted if plans else None,
-        "earned": mean.value,
-        "low": mean.interval.low,
-        "high": mean.interval.high,
-        "episodes": len(one.returns),
-    }
