@@ -40,14 +40,19 @@ class Profile:
 
 
 def profiles_of(rows: Sequence[Row]) -> list[Profile]:
-    """Return the profiles of every domain in which two algorithms or more have tasks in common."""
+    """Return the profiles of every domain in which two algorithms or more have tasks in common.
+
+    Of several rows of one algorithm and task, such as with other updates, the one with most seeds.
+    """
     families: dict[tuple[str, ...], dict[str, dict[str, Row]]] = {}
     for row in rows:
         column, c = column_of(row), row.conditions
         if column is None:
             continue
         key = domain(row.task), row.kind, c.source, c.labels, c.actions
-        families.setdefault(key, {}).setdefault(column, {}).setdefault(row.task, row)
+        tasks = families.setdefault(key, {}).setdefault(column, {})
+        if row.task not in tasks or len(row.records) > len(tasks[row.task].records):
+            tasks[row.task] = row
     return [profile for key, found in families.items() for profile in _family(key, found)]
 
 

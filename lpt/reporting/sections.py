@@ -131,7 +131,8 @@ def profile_section(rows: Sequence[Row]) -> Section | None:
     note = (
         "The share of runs (training seeds) that score above a level, tasks weighing alike "
         "(Agarwal et al., 2021), in the tasks that all shown algorithms have. In parentheses "
-        f"stands the number of seeds; bands need three of each task. {shown}."
+        f"stands the number of seeds; bands need three of each task. Of several rows of one "
+        f"algorithm and task the one with most seeds is taken. {shown}."
     )
     numbers = [line for profile in profiles for line in profile_numbers(profile)]
     return Section(
