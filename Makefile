@@ -6,6 +6,7 @@
 #   make lint                              ruff, codespell, mypy, licenses
 #   make fuzz MINUTES=20                   attack every reader of files
 #   make docs                              the site, into site/
+#   make results                           every table and figure of results/, into docs/
 #
 # Variables: PYTHON, VENV, ENV, SEED, UPDATES, OUT, ARGS (more flags of lpt-train), TESTS (of pytest).
 
@@ -25,11 +26,11 @@ CORE = tests/test_config.py tests/test_checkpoint.py tests/test_training.py test
 	tests/test_run.py tests/test_cli_train.py tests/data/test_files.py tests/data/test_mapped.py
 BIN := $(VENV)/bin
 
-.PHONY: help train test test-slow test-lowest fuzz lint licenses docs figures install clean
+.PHONY: help train test test-slow test-lowest fuzz lint licenses docs figures results install clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -9
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -10
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or sys.exit(f"Python 3.10 to 3.13 is needed, PYTHON=$(PYTHON) is {v.major}.{v.minor}")'
@@ -89,6 +90,10 @@ figures: $(VENV)/.installed
 	$(BIN)/lpt-report table --summary --into README.md
 	$(BIN)/lpt-report table --into docs/results.md
 	$(BIN)/lpt-report table --summary --into docs/mujoco.md --only halfcheetah hopper walker2d
+
+# All that the files in results/ say: docs/results/ and the tables above.
+results: figures
+	$(BIN)/lpt-report all results --out docs/results --overwrite
 
 clean:
 	rm -rf $(VENV) $(VENV)-lowest build dist site .mypy_cache .ruff_cache .pytest_cache

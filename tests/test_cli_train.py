@@ -16,6 +16,7 @@ from lpt.checkpoint.files import list_checkpoints
 from lpt.config import preset, read_config
 from lpt.data import read_file
 from lpt.evaluation.policy import LPTPolicy
+from lpt.machine.source import source_commit
 from lpt.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("short_episodes")
@@ -148,6 +149,10 @@ def test_a_run_leaves_what_it_promises(whole):
         )
         assert record["data"]["source"] and len(record["data"]["fingerprint"]) == 64
         assert record["env_id"] == "lpt_envs:lpt/Maze2D-umaze-v1"
+        assert record["commit"] == source_commit()
+        assert record["labels"] == record["config"]["dataset"]["returns"]
+        own = [30, 60] if algorithm == "lpt-ei" else []  # evaluated with the run's own weight
+        assert [point["updates"] for point in record["curve"]] == own
         assert record["last"]["weight"] == weight and record["best"]["updates"] in (30, 60)
         for which in ("last", "best"):
             assert len(record[which]["returns"]) == 2 and record[which]["score"] is not None

@@ -154,6 +154,8 @@ def run_command(line: str, short: list[str]) -> None:
         assert data.main([*arguments, *few.get(arguments[0], [])]) == 0
     elif program == "lpt-export":
         assert export.main([*arguments, "--plans", "2"]) == 0
+    elif program == "lpt-report":
+        assert report.main(arguments) == 0
     elif program == "lpt-info":
         assert info.main(arguments) == 0
     elif program == "lpt-bench":

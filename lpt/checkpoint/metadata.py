@@ -12,6 +12,7 @@ from lpt.checkpoint import upgrade
 from lpt.config import Algorithm, Config, from_tree, to_tree
 from lpt.machine.origin import check_origin
 from lpt.machine.schema import Count, Finite, Name, Positive, checked
+from lpt.machine.source import source_commit
 from lpt.machine.untrusted import short
 from lpt.model.spaces import Spaces
 from lpt.version import __version__
@@ -23,8 +24,12 @@ _REPORTED = ("torch", "numpy", "gymnasium", "mujoco", "safetensors", "stable-bas
 
 
 def current_versions() -> dict[str, str]:
-    """Return versions of this package, Python and the libraries that may change a number."""
-    versions = {"lpt-toolkit": __version__, "python": platform.python_version()}
+    """Return versions of all that may change a number: this package, its commit, libraries."""
+    versions = {
+        "lpt-toolkit": __version__,
+        "commit": source_commit(),
+        "python": platform.python_version(),
+    }
     for name in _REPORTED:
         try:
             versions[name] = packages.version(name)

@@ -1,4 +1,7 @@
-"""`lpt-report`: tables and figures made from result files and run folders, nothing else."""
+"""`lpt-report`: tables and figures made from result files and run folders, nothing else.
+
+`lpt-report all results --out docs/results` makes all that result files can say.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,28 @@ from lpt.machine.disk import check_writable
 from lpt.machine.files import write_json, write_text
 from lpt.reporting.figures import curves_figure, save_figure, sweeps_figure
 from lpt.reporting.plan_space import plan_space_figure
+from lpt.reporting.report import write_report
 from lpt.reporting.results import read_results
 from lpt.reporting.tables import markdown_table, summary_table
 
 BEGIN, END = "<!-- results: made by lpt-report table -->", "<!-- end of results -->"
+
+
+def everything(
+    results: tyro.conf.Positional[Path] = Path("results"),
+    *,
+    out: Path,
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Write tables, figures and one page of everything that result files say, from them alone.
+
+    Args:
+        results: folder of <task>/<algorithm>/seed<k>.json, and of sweeps beside them.
+        out: folder to write: report.html, tables.md, CSV, PNG and SVG.
+        overwrite: replace the folder as a whole, if it is a report's.
+    """
+    check_writable(out, folder=True)
+    print(f"wrote {write_report(results, out, overwrite=overwrite)}")
 
 
 def table(
@@ -170,6 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str] | None) -> None:
     tyro.extras.subcommand_cli_from_dict(
         {
+            "all": everything,
             "table": table,
             "data": data,
             "curves": curves,

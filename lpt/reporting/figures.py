@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -29,9 +29,13 @@ from lpt.reporting.statistics import bootstrap_interval
 WALL, FLOOR, INK = "#4a5568", "#f7f7f5", "#2d3748"
 COLORS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b83280", "#975a16")
 
+_SAME: dict[Any, Any] = {"svg.hashsalt": "lpt", "svg.fonttype": "none"}
 
-def save_figure(figure: Figure, path: Path | str) -> Path:
+
+def save_figure(figure: Figure, path: Path | str, dpi: int = 160) -> Path:
     """Write a figure atomically; the format follows the name (png, pdf, svg).
+
+    Equal figures give equal SVG files, whose text is text.
 
     Raises:
         ValueError: if the name's ending is no image format.
@@ -42,8 +46,11 @@ def save_figure(figure: Figure, path: Path | str) -> Path:
     kind = path.suffix.removeprefix(".").lower()
     if kind not in known:
         raise ValueError(f"cannot write a figure to {path}: end its name in .png, .pdf or .svg")
-    with atomic_write(path, overwrite=True) as temporary:
-        figure.savefig(temporary, dpi=160, bbox_inches="tight", facecolor="white", format=kind)
+    plain: dict[str, Any] = {"dpi": dpi, "bbox_inches": "tight", "facecolor": "white"}
+    if kind == "svg":
+        plain["metadata"] = {"Date": None}
+    with atomic_write(path, overwrite=True) as temporary, rc_context(_SAME):
+        figure.savefig(temporary, format=kind, **plain)
     return path
 
 

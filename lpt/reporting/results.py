@@ -21,6 +21,7 @@ from lpt.config import to_tree
 from lpt.data.scores import normalized_score
 from lpt.evaluation.rollout import Evaluation
 from lpt.machine.files import atomic_write, json_text
+from lpt.reporting.curve import Point
 from lpt.reporting.statistics import bootstrap_interval, iqm
 
 DISPLAY_NAMES = {
@@ -93,6 +94,7 @@ def result_record(
     wall_seconds: float | None = None,
     best_updates: int | None = None,
     sweep: list[Evaluation] | None = None,
+    curve: list[Point] | None = None,
 ) -> dict[str, Any]:
     """Return the content of a result file.
 
@@ -104,12 +106,15 @@ def result_record(
         wall_seconds: training time.
         best_updates: updates of the best checkpoint.
         sweep: evaluations of the last checkpoint for other targets, all of them.
+        curve: evaluations while learning, of this algorithm.
     """
     origin = metadata.provenance
     return {
         "task": metadata.task,
         "algorithm": algorithm,
         "seed": metadata.seed,
+        "commit": metadata.versions.get("commit"),
+        "labels": metadata.config.dataset.returns,
         "data": {
             **portable(origin),
             "source": origin.get("source"),
@@ -121,6 +126,7 @@ def result_record(
         "last": {"updates": metadata.updates, **evaluation_record(last)},
         "best": best and {"updates": best_updates, **evaluation_record(best)},
         "sweep": [evaluation_record(e) for e in sweep or []],
+        "curve": [point.model_dump(exclude_none=True) for point in curve or []],
         "versions": {"training": metadata.versions, "evaluation": current_versions()},
         "config": portable(to_tree(metadata.config)),
     }
@@ -171,7 +177,7 @@ def _keep(path: Path) -> None:
 
 
 def read_results(results: Path | str = "results") -> list[dict[str, Any]]:
-    """Every `seed<k>.json` below a folder, in the order of their paths.
+    """Every `seed<k>.json` below a folder, in the order of their paths, with that path as `file`.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -180,7 +186,7 @@ def read_results(results: Path | str = "results") -> list[dict[str, Any]]:
     paths = sorted(Path(results).glob("**/seed*.json"))
     if not paths:
         raise FileNotFoundError(f"no results/<task>/<algorithm>/seed<k>.json below {results}")
-    return [read_result(path) for path in paths]
+    return [{**read_result(path), "file": path.relative_to(results).as_posix()} for path in paths]
 
 
 def read_result(path: Path) -> dict[str, Any]:

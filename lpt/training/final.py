@@ -12,6 +12,8 @@ from lpt.checkpoint.metadata import PolicyMetadata
 from lpt.config import Config
 from lpt.evaluation import Evaluation, LPTPolicy, evaluate
 from lpt.reporting.console import print_evaluations
+from lpt.reporting.curve import NAME as CURVE
+from lpt.reporting.curve import Point, read_curve
 from lpt.reporting.results import result_name, save_result
 from lpt.training.board import Board
 
@@ -42,7 +44,8 @@ def evaluate_finally(
     """
     base, own = config.results or config.run / "results", config.planning.weight
     names = {result_name(config.algorithm, weight, config.label): weight for weight in (own, 1.0)}
-    rows: dict[str, Evaluation] = {}
+    own_name = result_name(config.algorithm, own, config.label)
+    curve, rows = _curve(config), dict[str, Evaluation]()
     for name, weight in sorted(names.items(), key=lambda pair: pair[1]):
         last = _evaluate(config, env_id, "last", weight, device)
         if last.complaint is not None:
@@ -50,13 +53,26 @@ def evaluate_finally(
         rows[f"{name} last"], best = last, None
         if (config.run / "best").is_dir():
             rows[f"{name} best"] = best = _evaluate(config, env_id, "best", weight, device)
-        times = {"wall_seconds": wall_seconds, "best_updates": best_updates}
-        save_result(base, metadata, name, last, best, **times)
+        save_result(
+            base,
+            metadata,
+            name,
+            last,
+            best,
+            wall_seconds=wall_seconds,
+            best_updates=best_updates,
+            curve=curve if name == own_name else None,
+        )
     print_evaluations(config.task, rows)
     board = Board(config, config.run)
     board.final({name: float(np.mean(e.returns)) for name, e in rows.items()})
     board.close()
     return base
+
+
+def _curve(config: Config) -> list[Point]:
+    """Return the evaluations while learning, which were made with the run's own weight."""
+    return read_curve(config.run) if (config.run / CURVE).is_file() else []
 
 
 def _evaluate(config: Config, env_id: str, which: Which, weight: float, device: str) -> Evaluation:
