@@ -3,6 +3,7 @@
 import io
 import json
 from contextlib import redirect_stdout
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 import torch
 
 from lpt.bench.breakdown import count_flops, split_update
-from lpt.bench.contenders import Adapter, find_adapter
+from lpt.bench.contenders import Adapter, Toolkit, find_adapter
 from lpt.bench.measurements import Amounts
 from lpt.bench.problem import Shapes, draw_trajectories, random_steps
+from lpt.bench.profiling import profile_update
+from lpt.bench.shares import evaluated_episodes
 from lpt.cli.bench import main
 from lpt.training.trainer import Trainer
 
+CPU = torch.device("cpu")
 SMALL = "--rows 9000 --repeats 2 --seconds 0 --episodes 3 --rollout-steps 4".split()
 TOY = """
 import numpy as np
@@ -45,7 +49,16 @@ def measured(tmp_path_factory, sizes):
     folder = tmp_path_factory.mktemp("speed")
     (folder / "toy.py").write_text(TOY)
     out = folder / "speed.json"
-    command = ["speed", *SMALL, "--against", str(folder / "toy.py"), "--out", str(out), *sizes]
+    command = [
+        "speed",
+        *SMALL,
+        "--profile",
+        "--against",
+        str(folder / "toy.py"),
+        "--out",
+        str(out),
+        *sizes,
+    ]
     with redirect_stdout(io.StringIO()) as printed:
         assert main(command) == 0
     return json.loads(out.read_text()), printed.getvalue()
@@ -72,6 +85,41 @@ def test_the_record_holds_every_measurement_with_its_spread(measured):
     assert flops["per_update"] > 0 and 0 < flops["roofline_share"] < 1
     assert is_summary(flops["matrix_peak"]["flops"])
     assert record["peak_memory"]["training"]["resident_mib"] > 10
+
+
+def test_a_whole_run_is_divided(measured):
+    record, printed = measured
+    run, seconds = record["run"], record["run"]["seconds"]
+    assert set(seconds) == {"start", "updates", "evaluations"} and min(seconds.values()) > 0
+    assert sum(run["shares"].values()) == pytest.approx(1)
+    assert seconds["updates"] == pytest.approx(
+        record["config"]["updates"]
+        * record["contenders"]["lpt"]["training"]["update_ms"]["median"]
+        / 1000
+    )
+    assert is_summary(run["imports"]) and "a whole run's start" in printed
+
+
+def test_a_profile_lists_parts_and_kernels(measured):
+    record, printed = measured
+    found = record["profile"]
+    assert {"data", "posterior", "likelihood", "optimizer"} <= set(found["parts"])
+    assert all(ms > 0 for ms in found["parts"].values())
+    assert sum(row["share"] for row in found["kernels"]) == pytest.approx(1)
+    times = [row["ms"] for row in found["kernels"][:-1]]  # the last are all others
+    assert times == sorted(times, reverse=True) and times[-1] > 0
+    assert "part of an update" in printed and "aten::" in printed
+
+
+def test_evaluations_of_a_run_are_counted(make_config):
+    training = {"evaluate_every": 30, "evaluate_episodes": 7}
+    config = make_config(updates=100, training=training)
+    config = replace(config, evaluation=replace(config.evaluation, episodes=10))
+    leaning = replace(config, planning=replace(config.planning, weight=4))
+    assert evaluated_episodes(config) == 3 * 7 + 2 * 10
+    assert evaluated_episodes(leaning) == 3 * 7 + 4 * 10  # as LPT and as LPT-EI
+    never = replace(leaning, training=replace(leaning.training, evaluate_every=0))
+    assert evaluated_episodes(never) == 2 * 10
 
 
 @pytest.mark.parametrize("segments", [2, 0])
@@ -182,8 +230,44 @@ def test_random_data_are_whole_trajectories():
 def test_measuring_the_split_leaves_the_trainer_as_it_was(make_config, dataset):
     trainer = Trainer(make_config(engine="langevin-paper"), dataset, torch.device("cpu"))
     split_update(trainer, Amounts(repeats=1, seconds=0))
-    assert "next" not in vars(trainer.batches.sampler) and "infer" not in vars(trainer.inference)
+    assert "to_infer" not in vars(trainer.batches) and "infer" not in vars(trainer.inference)
     assert trainer.updates == 1
+
+
+def test_a_profile_leaves_the_trainer_as_it_was(make_config, dataset):
+    trainer = Trainer(make_config(engine="amortized"), dataset, torch.device("cpu"))
+    scored = trainer._learning_log_actions
+    profile_update(trainer, 1)
+    assert trainer._learning_log_actions == scored and trainer.updates == 2
+    assert not {"infer", "to_infer"} & (vars(trainer).keys() | vars(trainer.batches).keys())
+
+
+def test_the_split_counts_batches_of_chains_and_of_parameters(make_config, dataset):
+    posterior = {"trajectories": 4, "segments": 3, "warmup": 1}
+    trainer = Trainer(make_config(engine="langevin", posterior=posterior), dataset, CPU)
+    drawn, draw = [], trainer.batches.to_learn
+    trainer.batches.to_learn = lambda updates: drawn.append(updates) or draw(updates)
+    split = split_update(trainer, Amounts(repeats=3, seconds=0))
+    assert drawn == [0, 1, 2] and all(is_summary(found, 3) for found in split.values())
+
+
+def test_a_rollout_makes_its_plans_before_its_first_step(make_policy, monkeypatch):
+    """As an evaluation does: an episode that begins anew within it goes on with its plan."""
+    policy, planned = make_policy(), []
+    toolkit = Toolkit.__new__(Toolkit)
+    toolkit.policy, toolkit.device = policy, CPU
+    plan = policy.plan
+    monkeypatch.setattr(
+        policy, "plan", lambda *a, n=1, **b: planned.append(n) or plan(*a, n=n, **b)
+    )
+    toolkit.reset(3)
+    policy.model.train()
+    with toolkit.acting():
+        assert not policy.model.training
+        for start in (False, False, True):
+            starts = np.array([start, False, False])
+            toolkit.act(np.zeros((3, 4), np.float32), starts)
+    assert planned == [3] and toolkit._state.cache.age.tolist() == [1, 3, 3]
 
 
 @pytest.mark.parametrize("discrete", [False, True])

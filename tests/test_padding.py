@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from lpt.model.grouping import like_lengths
 from lpt.training import Trainer
-from lpt.training.padding import in_groups, like_lengths
+from lpt.training.padding import in_groups
 
 
 def padded(groups, lengths) -> int:

@@ -93,3 +93,34 @@ def test_gaussian_is_shaped_bounded_and_reads_trajectory_and_return():
 def test_proposal_starts_near_the_prior():
     mean, std = make_proposal()(torch.randn(64, 4, 6), torch.randn(64))
     assert mean.abs().mean() < 1 and 0.3 < std.mean() < 3
+
+
+def test_steps_that_are_shown_again_are_read_once_and_counted_as_often(dataset):
+    """Trajectories of 1 to 30 steps, 12 of each shown: the same moments and gradients."""
+    config = ProposalConfig(steps=12, width=16, layers=2, heads=2)
+    torch.manual_seed(0)
+    spaces = Spaces(observation_dim=3, action_dim=2, discrete=False)
+    proposal = Proposal(config, spaces, (2, 8))
+    index = np.arange(len(dataset))
+    shown = overview(dataset, index, config, torch.Generator())
+    steps = torch.cat((shown, torch.randn(len(shown), 1, 1).expand(-1, 12, 1)), -1)
+    read, reading = [], proposal._read
+    proposal._read = lambda part, times=None: read.append(part.shape[:2]) or reading(part, times)
+    results = []
+    for worth in (10**9, 1):
+        read.clear()
+        said = proposal._read_distinct(steps, worth)
+        weights = (p for name, p in proposal.named_parameters() if name[:4] in ("embe", "enco"))
+        results.append([said, *torch.autograd.grad(said.square().sum(), list(weights))])
+    assert len(read) > 1 and sum(rows * most for rows, most in read) < len(shown) * 12
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_view_of_an_end_is_read_as_it_is(dataset):
+    config = ProposalConfig(steps=12, width=16, layers=1, heads=2, view="end")
+    spaces = Spaces(observation_dim=3, action_dim=2, discrete=False)
+    proposal = Proposal(config, spaces, (2, 8))
+    shown = overview(dataset, np.arange(len(dataset)), config, torch.Generator().manual_seed(0))
+    steps = torch.cat((shown, torch.zeros(len(shown), 12, 1)), -1)
+    assert torch.equal(proposal._read_distinct(steps, 1), proposal._read(steps))

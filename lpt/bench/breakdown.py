@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from lpt.bench.machine import matrix_peak, seconds_per_call, summary
 from lpt.bench.measurements import Amounts
-from lpt.machine.device import synchronize
+from lpt.bench.profiling import Methods, clocked
 from lpt.training.run import Run
 from lpt.training.trainer import Trainer
 
@@ -23,45 +19,24 @@ from lpt.training.trainer import Trainer
 def split_update(trainer: Trainer, amounts: Amounts) -> dict[str, Any]:
     """Milliseconds an update by part, in updates of their own whose parts are waited for.
 
-    `data` draws the batch, `posterior` infers plans (a proposal's backward pass is learning's),
+    `data` draws the batches, `posterior` infers plans (a proposal's backward pass is learning's),
     `learning` is everything else.
     """
-    inference = trainer.inference if trainer.inference.engine else None
+    methods: Methods = {
+        "data": [(trainer.batches, "to_infer"), (trainer.batches, "to_learn")],
+        "posterior": [(trainer.inference, "infer")] if trainer.inference.engine else [],
+    }
     parts: dict[str, list[float]] = {"data": [], "posterior": [], "learning": []}
     for _ in range(amounts.repeats):
-        data: list[float] = []
-        inferring: list[float] = []
-        with _clocked(trainer.batches.sampler, "next", trainer.device, data):
-            with _clocked(inference, "infer", trainer.device, inferring):
-                whole = seconds_per_call(trainer.update, trainer.device, amounts.seconds)
-        updates = len(data)
-        parts["data"].append(1000 * sum(data) / updates)
-        parts["posterior"].append(1000 * sum(inferring) / updates)
-        parts["learning"].append(1000 * (whole - (sum(data) + sum(inferring)) / updates))
+        made = trainer.updates
+        with clocked(methods, trainer.device) as seconds:
+            whole = seconds_per_call(trainer.update, trainer.device, amounts.seconds)
+        updates = trainer.updates - made
+        clocks = {name: sum(found) / updates for name, found in seconds.items()}
+        for name, found in clocks.items():
+            parts[name].append(1000 * found)
+        parts["learning"].append(1000 * (whole - sum(clocks.values())))
     return {name: summary(values) for name, values in parts.items()}
-
-
-@contextmanager
-def _clocked(owner: Any, name: str, device: torch.device, seconds: list[float]) -> Iterator[None]:
-    """Add the seconds of each call of a method to a list; nothing for an owner of None."""
-    if owner is None:
-        yield
-        return
-    method = getattr(owner, name)
-
-    def timed(*arguments: Any) -> Any:
-        synchronize(device)
-        began = time.perf_counter()
-        result = method(*arguments)
-        synchronize(device)
-        seconds.append(time.perf_counter() - began)
-        return result
-
-    setattr(owner, name, timed)
-    try:
-        yield
-    finally:
-        delattr(owner, name)  # the class's own method is there again
 
 
 class _MatrixWork(TorchDispatchMode):

@@ -21,6 +21,7 @@ import importlib.util
 import itertools
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -58,6 +59,9 @@ class Contender(Protocol):
     def act(self, observations: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Return actions of `n` episodes, of which those in `starts` `[n]` begin anew."""
 
+    def acting(self) -> AbstractContextManager[None]:
+        """Return a context for a whole rollout, in whatever mode it acts in."""
+
     def environment(self) -> gymnasium.Env:
         """Return a new environment of the preset, as this implementation sees it."""
 
@@ -68,9 +72,16 @@ class Toolkit:
     name = "lpt"
 
     def __init__(self, run: Run) -> None:
-        """Wrap a run; its policy has the averaged weights, which training goes on changing."""
+        """Wrap a run; its policy has the averaged weights, which training goes on changing.
+
+        Where chains have batches of their own, the updates are made in which learning waits for
+        them: those that are measured are like the many that follow.
+        """
         self.run, self.trainer, self.device = run, run.trainer, run.trainer.device
         self.policy = run.policy()
+        posterior = run.config.posterior
+        for _ in range(posterior.warmup if posterior.trajectories else 0):
+            self.trainer.update()
         self._state: PolicyState | None = None
 
     def can(self, function: str) -> bool:
@@ -91,10 +102,21 @@ class Toolkit:
         self._state = self.policy.begin(self.policy.plan(n=n).z)
 
     def act(self, observations: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Return the most likely actions."""
+        """Return the most likely actions; an episode that begins anew keeps its plan.
+
+        An evaluation makes all plans before its first step, so none is made here.
+        """
+        assert self._state is not None
+        if starts.any():
+            with torch.inference_mode():
+                self._state.cache.reset(torch.from_numpy(starts).to(self.device))
         actions: np.ndarray
-        actions, self._state = self.policy.predict(observations, self._state, starts)
+        actions, self._state = self.policy.predict(observations, self._state)
         return actions
+
+    def acting(self) -> AbstractContextManager[None]:
+        """Return the policy's evaluation mode, entered once as an evaluation does."""
+        return self.policy.evaluation_mode()
 
     def environment(self) -> gymnasium.Env:
         """Return the environment with the observations the policy was trained on."""
@@ -175,6 +197,10 @@ class Adapter:
         """Return the adapter's actions as a numpy array."""
         actions = self._call("act", self._built, observations)
         return actions.detach().cpu().numpy() if isinstance(actions, torch.Tensor) else actions
+
+    def acting(self) -> AbstractContextManager[None]:
+        """Return nothing special: an adapter knows its own modes."""
+        return nullcontext()
 
     def _call(self, function: str, *arguments: Any) -> Any:
         try:

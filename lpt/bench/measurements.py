@@ -150,8 +150,20 @@ def roll(
     current = np.stack(
         [np.asarray(e.reset(seed=i)[0], np.float32) for i, e in enumerate(environments)]
     )
-    starts = np.ones(len(environments), bool)
+    starts = np.zeros(len(environments), bool)
     contender.reset(len(environments))
+    with contender.acting():
+        return _step_all(contender, environments, steps, current, starts)
+
+
+def _step_all(
+    contender: Contender,
+    environments: Sequence[gymnasium.Env],
+    steps: int,
+    current: np.ndarray,
+    starts: np.ndarray,
+) -> tuple[float, float]:
+    """Return the seconds of policy and environments; `current` and `starts` change."""
     policy = world = 0.0
     for _ in range(steps):
         began = time.perf_counter()

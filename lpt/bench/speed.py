@@ -7,6 +7,7 @@ else the machine does meets them alike.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 from functools import partial
@@ -27,6 +28,8 @@ from lpt.bench.measurements import (
     measure_training,
 )
 from lpt.bench.problem import Shapes, draw_trajectories, random_steps, shapes_of
+from lpt.bench.profiling import profile_update
+from lpt.bench.shares import measure_imports, run_shares
 from lpt.checkpoint.metadata import current_versions
 from lpt.config import Config, to_tree
 from lpt.data import Provenance, find_task, write_d4rl
@@ -34,6 +37,7 @@ from lpt.evaluation.environments import MakeEnvironment, make_environment
 from lpt.machine.device import find_device
 from lpt.reporting.results import portable
 from lpt.training.opening import start
+from lpt.training.run import Run
 
 COUNTING = (
     "transitions whose action likelihood (or other action loss) an update scores, a second; steps "
@@ -41,6 +45,8 @@ COUNTING = (
     "batches are on the device before theirs starts"
 )
 """How transitions are counted, stated in every record."""
+PROFILED = 5
+"""Updates that are profiled, once by parts and once by kernels."""
 
 
 def measure(
@@ -48,6 +54,7 @@ def measure(
     against: Sequence[str] = (),
     amounts: Amounts | None = None,
     log: Callable[[str], None] = print,
+    profiled: bool = False,
 ) -> dict[str, Any]:
     """Measure this toolkit, beside others if asked.
 
@@ -56,10 +63,12 @@ def measure(
         against: adapter files, or names of shipped adapters (`lpt.bench.contenders`).
         amounts: how much to measure; the defaults if None.
         log: receives a line before each part.
+        profiled: also profile some updates (`lpt.bench.profiling`).
 
     Returns:
         The record that `lpt-bench speed --out` writes: `contenders` and `ratios`, `split_ms`,
-        `flops`, `loading` and `peak_memory` of this toolkit, and what they depend on.
+        `flops`, `loading`, `peak_memory`, `run` (shares of a whole one) and, if asked, `profile`
+        of this toolkit, and what they depend on.
 
     Raises:
         FileNotFoundError: there is no such adapter.
@@ -90,17 +99,27 @@ def measure(
         write_d4rl(path, steps, Provenance("random", config.task))
         del steps
         config = replace(config, source=str(path), out=Path(folder) / "run", results=None)
-        return {**record, **_measurements(config, adapters, amounts, log)}
+        run, found = _measurements(config, adapters, amounts, log, shapes.horizon)
+        if profiled:
+            log("profile")
+            found["profile"] = profile_update(run.trainer, PROFILED)
+        return {**record, **found}
 
 
 def _measurements(
-    config: Config, adapters: list[Adapter], amounts: Amounts, log: Callable[[str], None]
-) -> dict[str, Any]:
-    """Everything that is measured, from the data file on."""
+    config: Config,
+    adapters: list[Adapter],
+    amounts: Amounts,
+    log: Callable[[str], None],
+    horizon: int,
+) -> tuple[Run, dict[str, Any]]:
+    """Everything that is measured, from the data file on, and the run that it was measured with."""
     memory: dict[str, Any] = {}
     log("loading")
     loading = measure_loading(config, amounts)
+    imports, began = measure_imports(amounts.repeats), time.perf_counter()
     run = start(config, log=lambda text: None)
+    opening = time.perf_counter() - began
     device = run.trainer.device
     memory["loading"] = peak_memory(device)
     contenders: list[Contender] = [Toolkit(run), *adapters]
@@ -115,11 +134,23 @@ def _measurements(
     memory["rollouts"] = peak_memory(device)
     log("FLOP/s")
     measured = _by_contender(contenders, training, planning, rollouts)
-    return {
+    plans = planning[counts[-1]].get(Toolkit.name)
+    update_ms = training[Toolkit.name]["update_ms"]["median"]
+    shares = run_shares(
+        run.config,
+        horizon,
+        imports=imports,
+        opening=opening,
+        update_ms=update_ms,
+        steps_per_second=rollouts[Toolkit.name]["steps_per_second"]["median"],
+        plan_ms=plans["median"] / counts[-1] if plans else 0.0,
+    )
+    return run, {
         "contenders": measured,
         "ratios": _ratios(measured),
         "split_ms": split,
-        "flops": count_flops(run, training[Toolkit.name]["update_ms"]["median"], amounts),
+        "flops": count_flops(run, update_ms, amounts),
+        "run": shares,
         "loading": loading,
         "peak_memory": memory,
         "config": portable(to_tree(replace(run.config, out=None, source="random"))),

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lpt.bench.contenders import Toolkit
+from lpt.bench.profiling import print_profile
 
 
 def print_speed(record: dict[str, Any], console: Console | None = None) -> None:
@@ -31,6 +32,8 @@ def print_speed(record: dict[str, Any], console: Console | None = None) -> None:
     for label, cell in _own(record):
         table.add_row(label, cell)
     console.print(table)
+    if "profile" in record:
+        print_profile(record["profile"], console)
     console.print(f"Counted: {record['counting']}. Load average {machine['load_average']:.1f}.")
 
 
@@ -67,6 +70,9 @@ def _own(record: dict[str, Any]) -> list[tuple[str, str]]:
         ("matrix peak, GFLOP/s", f"{peak['flops']['median'] / 1e9:.3g}"),
         (f"loading {loading['steps']} steps, s", _cell(loading["seconds"])),
     ]
+    run = record["run"]
+    for part, share in run["shares"].items():
+        rows.append((f"a whole run's {part}, s", f"{run['seconds'][part]:,.3g} ({share:.1%})"))
     for part, memory in record["peak_memory"].items():
         cuda = "" if memory["cuda_mib"] is None else f", GPU {memory['cuda_mib']:.0f}"
         rows.append((f"peak memory by {part}, MiB", f"{memory['resident_mib']:.0f}{cuda}"))

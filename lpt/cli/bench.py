@@ -37,6 +37,8 @@ class Speed(Amounts):
     'lpt-toolkit[bench]'). A file defines build(shapes), and of train_step(built, batch),
     plan(built, n), reset(built, n) and act(built, observations) what it can;
     lpt/bench/contenders.py says more."""
+    profile: bool = False
+    """Also print what takes an update's time, by part and by kernel, the longest first."""
     out: Path | None = None
     """JSON file to write."""
     overwrite: bool = False
@@ -76,7 +78,7 @@ def run_speed(command: Speed, rest: Sequence[str] = ()) -> dict[str, Any]:
     config = parse_config(["--env", command.preset, *rest])
     if config.source != "auto":
         raise ValueError("speed is measured on random data: leave out --source")
-    record = measure(config, command.against, command)
+    record = measure(config, command.against, command, profiled=command.profile)
     print_speed(record)
     if command.out is not None:
         print(f"wrote {write_json(record, command.out, overwrite=command.overwrite)}")

@@ -20,8 +20,8 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where to compute; auto takes a GPU if there is one."""
 Track = Literal["tensorboard", "wandb"]
 """Where a run's scalars and images go (`lpt.training.board`)."""
-Precision = Literal["float32", "bfloat16"]
-"""Of matrix products (`lpt.machine.precision`)."""
+Precision = Literal["float32", "bfloat16", "auto"]
+"""Of matrix products (`lpt.machine.precision`); auto is decided when a run is opened."""
 ReturnConvention = Literal["recorded", "held"]
 """What return a trajectory is labeled with (`lpt.data.returns`)."""
 LARGEST_TILT = 80.0
@@ -371,7 +371,9 @@ class TrainingConfig:
     threads: int = 1
     """CPU threads of the run; resume is bit-identical for the same number."""
     precision: Precision = "float32"
-    """Of the matrix products of generator and proposal; everything else stays float32."""
+    """Of the matrix products of generator and proposal; everything else stays float32. 'auto' takes
+    what a short trial finds faster on this machine, and the run's configuration says which; then a
+    seed may give other results on another machine."""
     compile: bool = False
     """Compile what learning scores actions with (torch.compile; needs a C++ compiler)."""
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lpt.config import ProposalConfig
 from lpt.data.dataset import TrajectoryDataset
 from lpt.inference.noise import Noise, uniform_like
+from lpt.model.grouping import WORTH, like_lengths, ungrouped
 from lpt.model.spaces import Spaces
 
 
@@ -89,8 +90,49 @@ class Proposal(nn.Module):
             Mean and standard deviation, each `[B, N, D]`; deviations lie in [e^-6, e].
         """
         y = returns[:, None, None].expand(-1, overview.shape[1], 1) * self.reads_return
-        hidden = self.encoder(self.embed(torch.cat((overview, y), dim=-1)))
-        moments = self.head(self.norm(hidden.mean(1))).to(returns.dtype)  # even under autocast
+        steps = torch.cat((overview, y), dim=-1)
+        # Under autocast a CPU would compile its kernels for each size of a group.
+        plain = steps.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        read = self._read_distinct(steps) if plain else self._read(steps)
+        moments = self.head(self.norm(read)).to(returns.dtype)  # even under autocast
         mean, log_std = moments.chunk(2, dim=-1)
         shape = (-1, *self.plan_shape)
         return mean.reshape(shape), log_std.clamp(-6.0, 1.0).exp().reshape(shape)
+
+    def _read(self, steps: Tensor, times: Tensor | None = None) -> Tensor:
+        """Return what `[B, P, ...]` steps say, `[B, D]`, each counted `times` `[B, P]`, or once."""
+        embedded = self.embed(steps)
+        if times is None:
+            mean: Tensor = self.encoder(embedded).mean(1)
+            return mean
+        # Attention to n equal steps is attention to one whose score is higher by log n.
+        hidden = self.encoder(embedded, src_key_padding_mask=times.log())
+        weighted: Tensor = (hidden * times[..., None]).sum(1)
+        return weighted / times.sum(1, keepdim=True)
+
+    def _read_distinct(self, steps: Tensor, worth: int = WORTH) -> Tensor:
+        """Return the same of an overview that shows short trajectories' steps several times.
+
+        Each is read once and counted as often as it is shown, trajectories with alike many
+        together, where that spares `worth` steps.
+        """
+        if steps.shape[0] * steps.shape[1] < worth:
+            return self._read(steps)
+        time = steps[..., -2]
+        number = (time.diff(dim=1) != 0).cumsum(1)  # of distinct steps before; equal times: one
+        number = torch.cat((number.new_zeros(len(number), 1), number), 1)
+        counts = (number[:, -1] + 1).numpy()
+        groups = like_lengths(counts, worth)
+        longest = [int(counts[group[-1]]) for group in groups]
+        read = sum(len(group) * most for group, most in zip(groups, longest, strict=True))
+        if number.numel() - read < worth:
+            return self._read(steps)
+        found = []
+        for group, most in zip(groups, longest, strict=True):
+            rows = torch.from_numpy(group)
+            own, none = number[rows], torch.zeros(len(group), most)
+            times = none.scatter_add(1, own, torch.ones(own.shape))
+            place = torch.arange(own.shape[1]).expand_as(own)
+            place = none.long().scatter(1, own, place)  # of equal ones any
+            found.append(self._read(steps[rows[:, None], place], times))
+        return torch.cat(found)[torch.from_numpy(ungrouped(groups))]

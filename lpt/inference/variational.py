@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lpt.inference.noise import Noise, noise_like
 from lpt.inference.samplers import Energy
+from lpt.machine.optimizers import Adam
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def fit_gaussian(
     """
     mean = mean.detach().clone().requires_grad_()
     log_std = std.detach().log().requires_grad_()
-    optimizer = torch.optim.Adam([mean, log_std], lr=step_size, betas=(0.9, 0.95))
+    optimizer = Adam([mean, log_std], lr=step_size, betas=(0.9, 0.95))
     trace = []
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = step_size * (1.0 - 0.9 * step / steps)

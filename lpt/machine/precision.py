@@ -19,8 +19,13 @@ def in_precision(function: Function, precision: Precision, device: torch.device)
     """Return the function with its matrix products computed in `precision`; weights stay float32.
 
     Raises:
-        ValueError: if the device has no bfloat16 autocast.
+        ValueError: if the device has no bfloat16 autocast, or nothing has decided for `auto` yet.
     """
+    if precision == "auto":
+        raise ValueError(
+            "training.precision=auto is decided where a run is opened (lpt-train, lpt.train): set "
+            "it to float32 or bfloat16"
+        )
     if precision == "float32":
         return function
     if device.type not in ("cpu", "cuda"):

@@ -10,12 +10,10 @@ import importlib.util
 import os
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from lpt.config import Config, to_tree
 from lpt.config.help import flat
@@ -23,6 +21,9 @@ from lpt.evaluation import Evaluation
 from lpt.machine.files import write_text
 from lpt.machine.offline import offline
 from lpt.training.events import EventLog
+
+if TYPE_CHECKING:  # drawn at an evaluation at the earliest
+    from matplotlib.figure import Figure
 
 
 def check_tracker(config: Config) -> None:
@@ -119,6 +120,8 @@ def _module() -> Any:
 
 def _pixels(figure: Figure) -> np.ndarray:
     """Return a figure as `[height, width, 3]` bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

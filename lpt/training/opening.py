@@ -22,6 +22,7 @@ from lpt.machine.locks import NAME, FolderLock
 from lpt.machine.processes import Ranks, join
 from lpt.machine.temporaries import sweep
 from lpt.training.initial import begin_from
+from lpt.training.precision import with_precision
 from lpt.training.run import Run
 from lpt.training.trainer import Trainer
 
@@ -247,6 +248,7 @@ def _build(
     if ranks.first:
         ranks.wait()
     ranks.agree("data", dataset.provenance.fingerprint)
+    config = with_precision(config, dataset, device, ranks, log)
     trainer = Trainer(config, dataset, device, ranks)
     if config.init_from is not None and not resuming:
         begin_from(trainer, config.init_from, log)

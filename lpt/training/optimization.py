@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lpt.config import TrainingConfig
+from lpt.machine.optimizers import AdamW
 
 
 def build_optimizer(
@@ -17,7 +18,7 @@ def build_optimizer(
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for parameter in parameters:
         groups[parameter.ndim > 1].append(parameter)
-    return torch.optim.AdamW(
+    return AdamW(
         [
             {"params": groups[True], "weight_decay": config.weight_decay},
             {"params": groups[False], "weight_decay": 0.0},

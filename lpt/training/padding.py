@@ -5,31 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lpt.data import Batch
-
-WORTH = 512
-"""Steps of padding that a CPU computes in about the time that one more pass costs by itself."""
-
-
-def like_lengths(lengths: np.ndarray, worth: int = WORTH) -> list[np.ndarray]:
-    """Return the places of `lengths` `[B]` in groups, shortest first, each padded to its longest.
-
-    A group is cut in two, where that spares most, as long as it spares `worth` steps.
-    """
-
-    def cut(rows: np.ndarray) -> list[np.ndarray]:
-        sizes = lengths[rows]
-        spared = np.arange(1, len(rows) + 1) * (sizes[-1] - sizes)
-        best = int(spared.argmax())
-        if spared[best] < worth:
-            return [rows]
-        return [*cut(rows[: best + 1]), *cut(rows[best + 1 :])]
-
-    return cut(np.argsort(lengths, kind="stable"))
+from lpt.model.grouping import WORTH, like_lengths, ungrouped
 
 
 def in_groups(
@@ -59,7 +39,7 @@ def in_groups(
         rows, longest = torch.from_numpy(group), int(lengths[group[-1]])
         steps = {name: getattr(batch, name)[rows, :, :longest] for name in _STEPS}
         found.append(score(z[rows], replace(batch, **steps)))
-    return torch.cat(found)[torch.from_numpy(np.argsort(np.concatenate(groups)))]
+    return torch.cat(found)[torch.from_numpy(ungrouped(groups))]
 
 
 _STEPS = ("observations", "previous_actions", "actions", "weight")

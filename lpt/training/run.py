@@ -33,7 +33,6 @@ from lpt.evaluation import LPTPolicy, evaluate
 from lpt.machine.files import write_text
 from lpt.machine.locks import FolderLock
 from lpt.reporting.curve import add_point, drop_later
-from lpt.reporting.figures import trajectories_figure
 from lpt.training.board import Board, check_tracker
 from lpt.training.diagnosis import diagnose
 from lpt.training.divergence import Watch
@@ -194,6 +193,8 @@ class Run:
     def _evaluate(self, board: Board | None) -> None:
         if self.env_id is None or board is None:
             return
+        from lpt.reporting.figures import trajectories_figure  # seconds, when a run begins
+
         self.watch.look()
         evaluation = evaluate(
             self.policy(),
