@@ -13,9 +13,10 @@ from lpt.algorithms import find_algorithm
 from lpt.checkpoint.metadata import PolicyMetadata
 from lpt.config import PlanningConfig
 from lpt.evaluation.checks import finite_target
+from lpt.inference.nearness import nearness_to_kept
 from lpt.inference.planning import Plan
 from lpt.machine.device import find_device
-from lpt.model import Model
+from lpt.model import LatentPlanTransformer, Model
 
 
 class Planner:
@@ -61,7 +62,9 @@ class Planner:
 
         `predicted_return`; where they were chosen among remembered ones also `effective_plans` (how
         many were in question), `spread` (of the returns predicted for these) and `highest` (what
-        any remembered plan predicts: a target above it asks for what was never seen).
+        any remembered plan predicts: a target above it asks for what was never seen). Where the
+        model remembers plans, `nearest`, how far the nearest of these is, and `remote`, beyond
+        which one in a hundred of them lies, both in units of what is usual among them.
         """
         found = {"predicted_return": float(self.predicted_returns(plan).mean())}
         if plan.choice is not None:
@@ -69,6 +72,11 @@ class Planner:
             found["effective_plans"] = float(plan.choice.effective.mean())
             found["spread"] = float(plan.choice.spread.mean()) * unit
             found["highest"] = float(plan.choice.highest) * unit + mean
+        if isinstance(self.model, LatentPlanTransformer):
+            near = nearness_to_kept(self.model, plan.z)
+            if near is not None:
+                found["nearest"] = float(near.nearest.mean())
+                found["remote"] = float(near.remote)
         return found
 
     def plan(self, target: float | None = None, n: int = 1, weight: float | None = None) -> Plan:

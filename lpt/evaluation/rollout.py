@@ -9,6 +9,7 @@ copied twice.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -66,15 +67,23 @@ class Evaluation:
 
     @property
     def complaint(self) -> str | None:
-        """What is wrong with the plans: a return asked for that no plan of the data is known of."""
+        """What is wrong with the plans: none of the data is known of such a return, or is near."""
         highest, spread = self.plans.get("highest"), self.plans.get("spread", 0.0)
-        if highest is None or self.target <= highest + spread:
-            return None
-        return (
-            f"target {self.target:g} is beyond what any plan inferred in learning predicts "
-            f"({highest:g} at most): the nearest plans are used, and nothing of the data says that "
-            "they earn it"
-        )
+        if highest is not None and self.target > highest + spread:
+            return (
+                f"target {self.target:g} is beyond what any plan inferred in learning predicts "
+                f"({highest:g} at most): the nearest plans are used, and nothing of the data says "
+                "that they earn it"
+            )
+        nearest = self.plans.get("nearest", 0.0)
+        if nearest > self.plans.get("remote", math.inf):
+            return (
+                f"plans for target {self.target:g} are {nearest:.2f} times as far from those "
+                "inferred in learning as these are from one another, farther than 99 in 100 of "
+                "these: nothing of the data says what they do; planning.method=aggregated draws "
+                "among those of the data"
+            )
+        return None
 
     @property
     def score(self) -> float | None:
