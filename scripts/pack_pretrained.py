@@ -1,7 +1,7 @@
 """Pack a run into the package, so that `pretrained:NAME` is a policy wherever a run folder is.
 
     python scripts/pack_pretrained.py RUN maze2d-umaze
-    python scripts/pack_pretrained.py runs/connect-four/amortized-seed0 connect-four
+    python scripts/pack_pretrained.py runs/connect-four/langevin-seed0 connect-four
     python scripts/pack_pretrained.py runs/hopper-medium-replay/amortized-seed0 hopper
 
 Only what acts is kept: no optimizer, chains or engine, of the remembered plans an evenly spaced
