@@ -3,9 +3,9 @@
     python scripts/calibration_runs.py measure RUN --out results/calibration/maze2d-large.json
     python scripts/calibration_runs.py figure docs/images/calibration.png
 
-The first follows corrected chains from draws of a run's proposal, at the run's weights and step
-size. The second draws all that lies in `results/calibration`, also what `scripts/calibration.py`
-made.
+The first moves draws of a run's proposal by corrected steps, at the run's weights, each number of
+steps with the step size that it would adapt to. The second draws all that lies in
+`results/calibration`, also what `scripts/calibration.py` made.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lpt.data import Batch
-from lpt.inference.engines import ACCEPTANCE, LangevinEngine
-from lpt.inference.noise import Noise
+from lpt.inference.engines import ACCEPTANCE, LangevinEngine, ProposalNetwork
+from lpt.inference.noise import Noise, noise_like
 from lpt.inference.samplers import Energy, metropolis_langevin
 from lpt.inference.variational import gaussian_kl
 from lpt.machine.files import write_json
@@ -34,8 +34,11 @@ from lpt.model import LatentPlanTransformer
 from lpt.reporting.figures import COLORS, INK, save_figure
 from lpt.training import Trainer, resume
 
-AT = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""Steps after which chains are measured."""
+AT = (1, 4, 16, 64)
+"""Steps after which chains are measured; the first with the run's own step size."""
+VISITS = 12
+"""In which a step size adapts, by so many of `FEW` chains of each trajectory."""
+FEW = 2
 EVERY = 8
 """Steps of the longer chain after which it is looked at, or its step size adapts."""
 
@@ -94,40 +97,56 @@ def compare(states: Tensor, last: Tensor, times: int) -> dict[str, float]:
     }
 
 
+def adapted(
+    energy: Energy, mean: Tensor, std: Tensor, steps: int, size: float, noise: Noise
+) -> float:
+    """Return the step size of 0.6 acceptance over so many steps from draws of a proposal."""
+    for _ in range(VISITS):
+        start = mean + std * noise_like(mean, noise)
+        chain = metropolis_langevin(energy, start, steps, size, noise, std)
+        size *= math.exp(chain.acceptance - ACCEPTANCE)
+    return size
+
+
 def follow(
-    energies: dict[str, Energy], mean: Tensor, std: Tensor, size: float, rounds: int, times: int
+    energies: dict[str, Energy],
+    mean: Tensor,
+    std: Tensor,
+    sizes: dict[int, float],
+    rounds: int,
+    times: int,
 ) -> dict[str, Any]:
-    """Follow chains from draws of a proposal `[B * times, N, D]`, by the energy that they `see`.
+    """Move draws of a proposal `[B * times, N, D]` by the energy that chains have `seen`.
 
     Returns:
-        `points`, one for each of `AT`: energies above the longer chain's, nats a coordinate, and
-        moments; `drift`, by how much the longer chain's second half still falls; `prior`, what
-        draws of N(0, I) have.
+        `points`, of no step and of each number of `sizes`: energies above a longer chain's, nats a
+        coordinate, and moments; `drift`, by how much this one's second half still falls; `prior`,
+        what draws of N(0, I) have.
     """
-    noise, points = torch.Generator().manual_seed(0), []
-    state = mean + std * torch.randn(mean.shape, generator=noise)
-    states, accepted = [state], [1.0]
-    for steps in np.diff(AT).tolist():
-        chain = metropolis_langevin(energies["seen"], states[-1], steps, size, noise, std)
-        states.append(chain.z0)
-        accepted.append(chain.acceptance)
-    last = longer(energies["seen"], states[-1], std, size, rounds, noise)
-    per = math.prod(mean.shape[1:])
+    noise, per = torch.Generator().manual_seed(0), math.prod(mean.shape[1:])
+    ends = [(0, 0.0, 1.0, mean + std * noise_like(mean, noise))]
+    for steps, size in sizes.items():
+        start = mean + std * noise_like(mean, noise)
+        chain = metropolis_langevin(energies["seen"], start, steps, size, noise, std)
+        ends.append((steps, size, chain.acceptance, chain.z0))
+    last = longer(energies["seen"], chain.z0, std, size, rounds, noise)
 
-    def level(z0: Tensor) -> dict[str, float]:
+    def level(z0: Tensor) -> np.ndarray:
         with torch.no_grad():
-            return {name: float(energy(z0).mean()) / per for name, energy in energies.items()}
+            return np.array([float(energy(z0).mean()) / per for energy in energies.values()])
 
-    ends = [level(last[i]) for i in range(0, len(last), max(1, len(last) // 8))]
-    base = {name: float(np.mean([end[name] for end in ends])) for name in energies}
-    half = len(ends) // 2
-    drift = np.mean([e["seen"] for e in ends[:half]]) - np.mean([e["seen"] for e in ends[half:]])
-    for step, z0, share in zip(AT, states, accepted, strict=True):
-        above = {name: value - base[name] for name, value in level(z0).items()}
-        points.append({"steps": step, "acceptance": share, **above, **compare(z0, last, times)})
-    prior = level(torch.randn(mean.shape, generator=noise))
-    above = {name: value - base[name] for name, value in prior.items()}
-    return {"points": points, "drift": float(drift), "prior": above}
+    levels = np.stack([level(z0) for z0 in last[:: max(1, len(last) // 8)]])
+    half, base = len(levels) // 2, levels.mean(0)
+
+    def above(z0: Tensor) -> dict[str, float]:
+        return dict(zip(energies, (level(z0) - base).tolist(), strict=True))
+
+    points = [
+        {"steps": n, "step_size": size, "acceptance": share, **above(z), **compare(z, last, times)}
+        for n, size, share, z in ends
+    ]
+    drift = float((levels[:half].mean(0) - levels[half:].mean(0))[0])
+    return {"points": points, "drift": drift, "prior": above(noise_like(mean, noise))}
 
 
 def measure(
@@ -135,7 +154,7 @@ def measure(
     out: Path,
     trajectories: int = 16,
     times: int = 16,
-    rounds: int = 32,
+    rounds: int = 64,
     overwrite: bool = False,
 ) -> None:
     """Measure one trained run of an engine with a proposal.
@@ -153,21 +172,29 @@ def measure(
     if not isinstance(engine, LangevinEngine) or engine.proposal is None:
         raise ValueError(f"{run} has no proposal for chains to start at: give one of langevin")
     trainer.model.eval().requires_grad_(False)
-    batch = repeated(trainer.batches.to_infer(), trajectories, times)
-    parts = {"seen": batch, "whole": whole(trainer, batch)}
-    energies = {name: energy_of(trainer, part, weight) for name, part in parts.items()}
-    with torch.no_grad():
-        begin = batch.begin if trainer.config.evidence_ends else None
-        glance = engine.proposal.overview(batch.index, begin)
-        mean, std = engine.proposal.propose(glance, batch.returns)
+    drawn = trainer.batches.to_infer()
+    batch, few = (repeated(drawn, trajectories, n) for n in (times, FEW))
+    mean, std = proposed(trainer, engine.proposal, batch)
+    seen, some = energy_of(trainer, batch, weight), energy_of(trainer, few, weight)
+    own, scale = (x.view(-1, times, *x.shape[1:])[:, :FEW].flatten(0, 1) for x in (mean, std))
+    noise, sizes = torch.Generator().manual_seed(1), {AT[0]: engine.step_size}
+    for steps in AT[1:]:
+        sizes[steps] = adapted(some, own, scale, steps, [*sizes.values()][-1], noise)
+    energies = {"seen": seen, "whole": energy_of(trainer, whole(trainer, batch), weight)}
     record = {
         **{"task": trainer.config.task, "updates": trainer.updates, "prior_weight": weight},
-        **{"posterior_steps": engine.settings.steps, "step_size": engine.step_size},
-        **{"trajectories": trajectories, "chains": trajectories * times},
+        **{"posterior_steps": engine.settings.steps, "chains": len(mean), "times": times},
         "proposal_kl": float(gaussian_kl(mean, std).mean()),
     }
-    found = follow(energies, mean, std, engine.step_size, rounds, times)
+    found = follow(energies, mean, std, sizes, rounds, times)
     write_json(record | found, out, overwrite=overwrite)
+
+
+def proposed(trainer: Trainer, proposal: ProposalNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the proposal's means and deviations for a batch."""
+    with torch.no_grad():
+        begin = batch.begin if trainer.config.evidence_ends else None
+        return proposal.propose(proposal.overview(batch.index, begin), batch.returns)
 
 
 def energy_of(trainer: Trainer, batch: Batch, weight: float) -> Energy:
@@ -185,7 +212,7 @@ def figure(out: tyro.conf.Positional[Path], results: Path = Path("results/calibr
         results: folder of the files.
     """
     read = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in results.glob("*.json")}
-    drawn = Figure(figsize=(12.6, 3.9), layout="constrained")
+    drawn = Figure(figsize=(12.6, 4.3), layout="constrained")
     closed, ranked, followed = drawn.subplots(1, 3)
     draw_closed(closed, read.pop("closed_form")["points"])
     draw_ranks(ranked, read.pop("ranks"))
@@ -193,15 +220,13 @@ def figure(out: tyro.conf.Positional[Path], results: Path = Path("results/calibr
         for kind, style in (("seen", "o-"), ("whole", "s:")):
             values = [point[kind] for point in record["points"]]
             label = f"{name}, {'steps seen' if kind == 'seen' else 'all steps'}"
-            followed.plot(range(len(AT)), values, style, color=color, ms=4, label=label)
-    followed.axhline(0, color=INK, lw=0.8)
-    followed.set_xticks(range(len(AT)), AT)
+            followed.plot(range(len(values)), values, style, color=color, ms=4, label=label)
+    followed.set_xticks(range(len(AT) + 1), (0, *AT))
     followed.set(
-        xlabel="corrected steps", ylabel="energy above a longer chain's, nats a coordinate"
+        yscale="log", xlabel="corrected steps", ylabel="nats a coordinate above a longer chain"
     )
-    for axes, title in zip(
-        drawn.axes, ("closed form, b = 1", "ranks of the log joint", "runs"), strict=True
-    ):
+    titles = ("closed form, b = 1", "ranks of the log joint", "trained runs: energy")
+    for axes, title in zip(drawn.axes, titles, strict=True):
         axes.set_title(title, color=INK, fontsize=11)
         axes.legend(frameon=False, fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
