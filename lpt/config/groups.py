@@ -73,7 +73,8 @@ class DatasetConfig:
         if self.arrival_steps < 0 or (self.arrival_steps and not self.held_steps):
             raise SettingError(
                 f"dataset.arrival_steps={self.arrival_steps} must be 0, or positive with "
-                "dataset.held_steps, which are made of them"
+                f"dataset.held_steps, which are made of them and are {self.held_steps}: set "
+                "held_steps, or arrival_steps to 0"
             )
         if min(self.rest, default=0) < 0:
             raise SettingError(

@@ -40,7 +40,7 @@ def _held_ends(dataset: TrajectoryDataset, row: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class HeldSteps:
-    """Which steps of a batch are recorded and which held; arrays of one shape."""
+    """Which steps of a batch are recorded and which held; arrays `[B, M, L]`."""
 
     row: np.ndarray
     """Rows of the data set's arrays to read."""

@@ -7,6 +7,7 @@ Read are `seed<k>.json`, `sweep*.json` (both as `lpt-eval --sweep --out` writes 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ def lines_of(asked: Iterable[Asked]) -> list[Line]:
     groups: dict[tuple[Any, ...], dict[float, list[Asked]]] = {}
     for group in files.values():
         first = group[0]
-        kind = Path(first.file).name.rstrip("0123456789.json")
+        kind = re.sub(r"\d*\.json$", "", Path(first.file).name)  # seed3.json, play-seed3.json
         targets = tuple(one.target for one in group)
         weight = first.weight if split_name(first.algorithm)[0] in PLANS else None
         key = first.task, first.algorithm, kind, first.updates, weight, targets

@@ -11,6 +11,9 @@ from torch import Tensor
 from lpt.data import Batch
 from lpt.model.grouping import WORTH, like_lengths, ungrouped
 
+_STEPS = ("observations", "previous_actions", "actions", "weight")
+"""What of a batch `in_groups` cuts; a score sees no more of it."""
+
 
 def in_groups(
     score: Callable[[Tensor, Batch], Tensor], z: Tensor, batch: Batch, worth: int = WORTH
@@ -40,7 +43,3 @@ def in_groups(
         steps = {name: getattr(batch, name)[rows, :, :longest] for name in _STEPS}
         found.append(score(z[rows], replace(batch, **steps)))
     return torch.cat(found)[torch.from_numpy(ungrouped(groups))]
-
-
-_STEPS = ("observations", "previous_actions", "actions", "weight")
-"""What of a batch `in_groups` cuts; a score sees no more of it."""
