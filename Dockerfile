@@ -3,13 +3,14 @@
 #   docker build -t lpt .
 #   docker run --rm lpt lpt-eval pretrained:maze2d-umaze --episodes 20
 #   docker run --rm -v "$PWD/runs:/home/lpt/runs" lpt lpt-train --env maze2d-umaze
-FROM python:3.12-slim
+ARG PYTHON=3.12
+FROM python:${PYTHON}-slim
 
 RUN useradd --create-home lpt
 WORKDIR /opt/lpt
-# The CPU's build of the pinned PyTorch comes first; other platforms' index would bring CUDA's gigabytes.
+# PyTorch alone comes from its own index, as its build for CPUs: PyPI's brings CUDA's gigabytes.
 COPY constraints.txt .
-RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu \
+RUN pip install --no-cache-dir --no-deps --index-url https://download.pytorch.org/whl/cpu \
     "$(grep '^torch==' constraints.txt)"
 COPY pyproject.toml README.md LICENSE ./
 COPY configs configs
