@@ -38,8 +38,9 @@ SIZES = """
 --model.prior-width 4
 --model.prior-multipliers 1 2 --proposal.width 16 --proposal.layers 1 --proposal.heads 2
 --proposal.steps 4 --sampler.batch-trajectories 8 --sampler.segments 2 --sampler.segment-steps 6
---planning.steps 3 --evaluation.episodes 2 --training.evaluate-every 25 --training.log-every 10
---training.evaluate-episodes 1 --training.checkpoint-minutes 0.002
+--posterior.trajectories 8 --posterior.segments 2 --planning.steps 3 --evaluation.episodes 2
+--training.evaluate-every 30 --training.log-every 30
+--training.evaluate-episodes 1 --training.checkpoint-minutes 0.005
 """.split()
 UPDATES = 60
 TEMPORARY = ".lpt-tmp-"
@@ -53,6 +54,11 @@ class Tally:
     """Kills by command and signal; `too late` are those that had ended before."""
     problems: list[str] = field(default_factory=list)
     """What was not as it should be."""
+
+    @property
+    def total(self) -> int:
+        """How many processes a signal has ended."""
+        return sum(count for name, count in self.kills.items() if "late" not in name)
 
     def check(self, fine: bool, problem: str) -> None:
         """Note a problem unless all is fine."""
@@ -85,7 +91,7 @@ def wait_until(process: subprocess.Popen[str], seconds: float) -> float:
     last = 0.0
     while (now := spent(process)) < seconds:
         last = now
-        time.sleep(0.002)
+        time.sleep(min(max((seconds - now) / 2, 0.002), 0.1))  # looking has its price too
     return last
 
 
@@ -243,17 +249,20 @@ def main() -> int:
             killer.training,
             lambda: killer.writing("evaluate"),
         ]
-        for turn in range(options.kills):
-            if time.monotonic() - began > 60 * options.minutes:
-                break
+        turn = 0
+        while (
+            killer.tally.total < options.kills and time.monotonic() - began < 60 * options.minutes
+        ):
             turns[turn % len(turns)]()
+            turn += 1
+            if turn % 10 == 0:
+                print(f"{killer.tally.total} kills in {turn} turns", flush=True)
         for name in killer.made:
             killer.sweeping(name)
     for name, count in sorted(killer.tally.kills.items()):
         print(f"{name:20} {count}")
-    total = sum(n for name, n in killer.tally.kills.items() if "late" not in name)
     print(
-        f"{total} kills, {killer.attempt} trainings resumed to their end, "
+        f"{killer.tally.total} kills, {killer.attempt} trainings resumed to their end, "
         f"{len(killer.tally.problems)} problems, {time.monotonic() - began:.0f} seconds"
     )
     return 1 if killer.tally.problems else 0
