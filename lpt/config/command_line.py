@@ -11,9 +11,9 @@ from typing import Annotated, TypeVar
 import tyro
 
 from lpt.config.flags import parse_flags
-from lpt.config.groups import Device
 from lpt.config.presets import preset_names, starting_point
 from lpt.config.settings import Config
+from lpt.config.training import Device
 from lpt.config.tree import ENGINES_OF_0_1, read_config
 from lpt.config.trust import check_environment
 

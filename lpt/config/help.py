@@ -11,9 +11,9 @@ import itertools
 import shutil
 import textwrap
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
-from lpt.config import groups, settings
 from lpt.config.presets import preset_names
 from lpt.config.settings import Config
 from lpt.config.tree import to_tree
@@ -65,15 +65,13 @@ def short_help(config: Config | None) -> str:
 
 def documentation() -> dict[str, str]:
     """Return the text below every field of a configuration, by its dotted name."""
+    groups = vars(Config(task="")).items()
+    prefixes = {type(group): f"{name}." for name, group in groups if is_dataclass(group)}
     found: dict[str, str] = {}
-    prefixes = {type(value): f"{name}." for name, value in vars(Config(task="")).items()}
-    for module in (settings, groups):
-        for node in ast.parse(inspect.getsource(module)).body:
-            if isinstance(node, ast.ClassDef):
-                kind = getattr(module, node.name)
-                prefix = "" if kind is Config else prefixes.get(kind)
-                if prefix is not None:
-                    found |= {prefix + name: text for name, text in _fields(node.body)}
+    for kind, prefix in {Config: "", **prefixes}.items():
+        (node,) = ast.parse(inspect.getsource(kind)).body
+        assert isinstance(node, ast.ClassDef)
+        found |= {prefix + name: text for name, text in _fields(node.body)}
     return found
 
 

@@ -10,20 +10,10 @@ from typing import Annotated, get_args
 import tyro
 
 from lpt.config.checks import SettingError, check_choice
-from lpt.config.groups import (
-    Algorithm,
-    DatasetConfig,
-    Device,
-    Engine,
-    EvaluationConfig,
-    ModelConfig,
-    PlanningConfig,
-    PosteriorConfig,
-    ProposalConfig,
-    SamplerConfig,
-    Track,
-    TrainingConfig,
-)
+from lpt.config.data import DatasetConfig, SamplerConfig
+from lpt.config.inference import Engine, PlanningConfig, PosteriorConfig
+from lpt.config.model import Algorithm, ModelConfig, ProposalConfig
+from lpt.config.training import Device, EvaluationConfig, Track, TrainingConfig
 
 OWN_RESETS = 10_000
 """Resets between the evaluations of one training seed and the next."""
