@@ -2,7 +2,7 @@
 #
 #   docker build -t lpt .
 #   docker run --rm lpt lpt-eval pretrained:maze2d-umaze --episodes 20
-#   docker run --rm -v "$PWD/runs:/home/lpt/runs" lpt lpt-train --env maze2d-umaze
+#   docker run --rm -v "$PWD/runs:/home/lpt/runs" lpt lpt-train --env maze2d-umaze   # runs/ is for user 1000 to write
 ARG PYTHON=3.12
 FROM python:${PYTHON}-slim
 
