@@ -25,7 +25,6 @@ ROOT = Path(__file__).parents[1]
 ROADS = {
     "README.md": "## Quick start",
     "docs/own_environment.md": "## Agents",
-    "docs/own_data.md": "# Your own data",
     "docs/export.md": "## ONNX",
 }
 """Pages that are followed, from which heading on."""
@@ -117,7 +116,7 @@ def main() -> int:
     if len(sys.argv) != 2:
         print(__doc__)
         return 2
-    text = [HEAD.format(commit=source_commit())]
+    text = [HEAD.format(commit=source_commit()[:12])]
     for page, start in ROADS.items():
         with tempfile.TemporaryDirectory(prefix="lpt-transcript-") as folder:
             text += follow(page, start, Path(folder).resolve())
