@@ -90,6 +90,7 @@ figures: $(VENV)/.installed
 	$(BIN)/lpt-report table --summary --into README.md
 	$(BIN)/lpt-report table --into docs/results.md
 	$(BIN)/lpt-report table --summary --into docs/mujoco.md --only halfcheetah hopper walker2d
+	$(BIN)/lpt-report table --summary --into docs/own_environment.md --only recorded-
 
 # All that the files in results/ say: docs/results/ and the tables above.
 results: figures

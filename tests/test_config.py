@@ -265,6 +265,13 @@ def test_a_task_of_ones_own_begins_with_plain_settings_where_its_data_are_given(
         starting_point("mine", has_source=False)
 
 
+def test_unset_discrete_actions_are_drawn_and_continuous_ones_are_modes():
+    plain = starting_point("mine", has_source=True).evaluation
+    assert plain.deterministic is None
+    assert plain.acts_by_mode(discrete=False) and not plain.acts_by_mode(discrete=True)
+    assert replace(plain, deterministic=True).acts_by_mode(discrete=True)
+
+
 def test_arrival_steps_need_a_context_of_one():
     held = DatasetConfig(returns="held", held_steps=4, arrival_steps=2)
     with pytest.raises(ValueError, match=r"without history, but model\.context is 4 and"):

@@ -207,6 +207,22 @@ def test_evaluate_policy_of_stable_baselines3_plans_once(plans_made, make_policy
     assert plans_made == [(3, 1.0, pytest.approx((40 - 6.5) / 12.25))]
 
 
+@pytest.mark.parametrize(
+    ("discrete", "evaluated", "drawn"),
+    [(True, None, True), (False, None, False), (True, True, False), (False, False, True)],
+)
+def test_actions_in_a_loop_are_those_of_evaluations(discrete, evaluated, drawn, make_policy):
+    policy = make_policy(discrete)
+    config = policy.metadata.config
+    evaluation = dataclasses.replace(config.evaluation, deterministic=evaluated)
+    config = dataclasses.replace(config, evaluation=evaluation)
+    policy.metadata = dataclasses.replace(policy.metadata, config=config)
+    observations, state = np.zeros((64, 4)), policy.begin(policy.plan(n=1).z.expand(64, -1, -1))
+    actions, _ = policy.predict(observations, state)
+    modes, _ = policy.predict(observations, state, deterministic=True)
+    assert np.array_equal(actions, modes) != drawn
+
+
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_dropout_is_off_even_in_train_mode_which_is_kept(deterministic, make_policy):
     with_dropout, without = make_policy(dropout=0.5), make_policy()

@@ -103,6 +103,30 @@ def test_overrides_win_over_settings_and_text_is_read_as_the_command_line_would(
     assert trial.config.updates == 9 and trial.config.training.learning_rate == 1e-4
 
 
+def test_a_task_may_have_settings_of_its_own_between_those_of_all_and_a_variants(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "tasks: {mine: {source: a.npz, updates: 6}, yours: {source: b.npz, seed: 1}, "
+        "maze2d-umaze}\n"
+        "settings: {updates: 5}\noverrides: {short: {}, long: {updates: 9}}"
+    )
+    with pytest.raises(ValueError, match=r"tasks\.yours\.seed: the sweep itself sets it"):
+        read_sweep(path, tmp_path)
+    path.write_text(path.read_text().replace(", seed: 1", ""))
+    found = {
+        (c.task, c.label): (c.preset, c.source, c.updates)
+        for c in (trial.config for trial in read_sweep(path, tmp_path))
+    }
+    assert found == {
+        ("mine", "short"): ("plain", "a.npz", 6),
+        ("mine", "long"): ("plain", "a.npz", 9),
+        ("yours", "short"): ("plain", "b.npz", 5),
+        ("yours", "long"): ("plain", "b.npz", 9),
+        ("maze2d-umaze", "short"): ("maze2d-umaze", "auto", 5),
+        ("maze2d-umaze", "long"): ("maze2d-umaze", "auto", 9),
+    }
+
+
 def test_a_presets_label_stays_in_names(tmp_path):
     path = EXAMPLE.with_name("paper.yaml")
     names = [trial.name for trial in read_sweep(path, tmp_path)]
@@ -143,7 +167,9 @@ def test_every_refused_setting_is_told_with_its_variant(tmp_path):
     assert all(line.startswith(f"- maze2d-umaze, {name}, lpt: ") for name, line in pairs)
 
 
-@pytest.mark.parametrize("sweep", [[], {"tasks": []}, {"tasks": "maze2d-umaze"}, {}])
+@pytest.mark.parametrize(
+    "sweep", [[], {"tasks": []}, {"tasks": "maze2d-umaze"}, {"tasks": {"maze2d-umaze": 3}}, {}]
+)
 def test_a_file_that_is_no_sweep_is_refused(tmp_path, sweep):
     assert "expected" in sweep_error(tmp_path, sweep)
 

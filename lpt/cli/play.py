@@ -81,7 +81,7 @@ def begin(options: Arguments) -> Session:
     with console.status("loading the policy ...", spinner="line"):
         policy = LPTPolicy.load(options.run, options.which, target=options.target, seed=seed)
     player = PolicyPlayer(policy, options.weight, seed)
-    mode, stored = options.actions, policy.metadata.config.evaluation.deterministic
+    mode, stored = options.actions, policy.metadata.config.evaluation.acts_by_mode(discrete=True)
     return Session(
         player,
         console,

@@ -106,8 +106,9 @@ class EvaluationConfig:
     seed: int = 1000
     """Seed of planning; episode i is reset with seed + 10000 * the run's seed + i, so that every
     training seed is evaluated on resets of its own."""
-    deterministic: bool = True
-    """Act by the mode of the action likelihood; else draw from it."""
+    deterministic: bool | None = True
+    """Act by the mode of the action likelihood; else draw from it. Unset (None): draw where actions
+    are discrete, whose likelihood tells how its actors explore; a Gaussian's width is a setting."""
     sweep: tuple[float, ...] = ()
     """Targets of lpt-eval --sweep, raw units."""
     parallel: int = 128
@@ -119,3 +120,7 @@ class EvaluationConfig:
         for name in ("episodes", "parallel"):
             if getattr(self, name) < 1:
                 raise SettingError(f"evaluation.{name}={getattr(self, name)} must be at least 1")
+
+    def acts_by_mode(self, discrete: bool) -> bool:
+        """Return whether actions, discrete or not, are the likelihood's modes."""
+        return not discrete if self.deterministic is None else self.deterministic

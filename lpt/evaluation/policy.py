@@ -226,7 +226,7 @@ class LPTPolicy(Planner):
         observation: Any,
         state: PolicyState | None = None,
         episode_start: Any = None,
-        deterministic: bool = True,
+        deterministic: bool | None = None,
     ) -> tuple[Any, PolicyState]:
         """Next actions, as stable-baselines3's `predict`.
 
@@ -234,7 +234,8 @@ class LPTPolicy(Planner):
             observation: `[obs]` of one environment or `[n, obs]` of many, raw units.
             state: what the call before returned; None plans and begins new episodes.
             episode_start: `[n]` true where a new episode begins; None: nowhere.
-            deterministic: the mode of the action likelihood, else a draw from it.
+            deterministic: the mode of the action likelihood, else a draw from it; None: as the
+                policy is evaluated.
 
         Returns:
             Actions `[act]` or `[n, act]` float32 in the units of the data's environment, or
@@ -244,6 +245,9 @@ class LPTPolicy(Planner):
             ValueError: for observations of a wrong shape or not finite, or a state that belongs to
                 another number of environments.
         """
+        if deterministic is None:
+            evaluation = self.metadata.config.evaluation
+            deterministic = evaluation.acts_by_mode(self.spaces.discrete)
         with self.evaluation_mode(), torch.inference_mode():
             actions, cache = self._step(observation, state, episode_start)
             self._warn_of_lost_state(np.asarray(observation), state)
@@ -308,8 +312,11 @@ class LPTPolicy(Planner):
         """Begin a new episode of `act` with a new plan, for another target if given."""
         self._state = self.begin(self.plan(target, weight=weight).z)
 
-    def act(self, observation: Any, deterministic: bool = True) -> Any:
-        """Next action of the running episode of one environment; remembers the history."""
+    def act(self, observation: Any, deterministic: bool | None = None) -> Any:
+        """Next action of the running episode of one environment; remembers the history.
+
+        See `predict` for `deterministic`.
+        """
         if self._state is None:
             self.reset()
         action, self._state = self.predict(observation, self._state, deterministic=deterministic)

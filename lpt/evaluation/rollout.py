@@ -181,7 +181,8 @@ def _settings(
     config = policy.metadata.config
     own: EvaluationConfig = replace(config.evaluation, **changed)
     seed = config.evaluation_seed if seed is None else seed
-    return own.episodes, seed, own.deterministic, own.parallel
+    mode = own.acts_by_mode(policy.metadata.spaces.discrete)
+    return own.episodes, seed, mode, own.parallel
 
 
 @dataclass(eq=False)

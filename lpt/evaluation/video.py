@@ -46,7 +46,7 @@ def record_video(
     seed: int = 1000,
     target: float | None = None,
     weight: float | None = None,
-    deterministic: bool = True,
+    deterministic: bool | None = None,
     fps: float | None = None,
     max_frames: int = 600,
 ) -> list[float]:
@@ -60,7 +60,7 @@ def record_video(
         seed: seed of planning and resets.
         target: raw return to plan for; unset: the policy's.
         weight: planning weight; unset: the policy's.
-        deterministic: act by the mode of the action likelihood.
+        deterministic: act by the mode of the action likelihood; unset: as the policy is evaluated.
         fps: frames a second of the film; unset: as the environment's metadata say, 30 at most.
         max_frames: longer films leave frames out, evenly.
 
@@ -151,7 +151,9 @@ class _Film:
         self.steps += 1
 
 
-def _record(policy: LPTPolicy, env: Any, seed: int, deterministic: bool, film: _Film) -> float:
+def _record(
+    policy: LPTPolicy, env: Any, seed: int, deterministic: bool | None, film: _Film
+) -> float:
     observation, _ = env.reset(seed=seed)
     total, done = 0.0, False
     film.add()

@@ -2,7 +2,8 @@
 
 ::
 
-    tasks: [maze2d-umaze, hopper-medium]     # presets of lpt-train, or tasks of one's own
+    tasks: [maze2d-umaze, hopper-medium]     # presets of lpt-train, or tasks of one's own; or
+                                             # each with settings: {mine: {source: mine.hdf5}}
     algorithms: [lpt, dt-final]              # as in --algorithm; [lpt] if left out
     seeds: [0, 1, 2]                         # [0] if left out
     settings:                                # of every run: lpt-train's flags, as a tree
@@ -115,9 +116,9 @@ def _with_underscores(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _trials(sweep: dict[str, Any], out: Path, problems: list[str]) -> Iterator[Trial]:
     """Yield every run; what the parser refuses is added to the problems."""
-    choices = itertools.product(sweep["tasks"], sweep["overrides"], sweep["algorithms"])
-    for task, variant, algorithm in choices:
-        trees = (sweep["settings"] or {}, sweep["overrides"][variant] or {})
+    tasks, variants = _own_trees(sweep["tasks"]), sweep["overrides"]
+    for task, variant, algorithm in itertools.product(tasks, variants, sweep["algorithms"]):
+        trees = (sweep["settings"] or {}, tasks[task], variants[variant] or {})
         try:
             config = configuration(task, algorithm, *trees)
             label = "-".join(filter(None, (config.label, str(variant))))  # a preset may have one
@@ -127,6 +128,11 @@ def _trials(sweep: dict[str, Any], out: Path, problems: list[str]) -> Iterator[T
             problems.append(f"{which}, {algorithm}: {error}")
             continue
         yield from (_trial(config, seed, out) for seed in sweep["seeds"])
+
+
+def _own_trees(tasks: list[str] | dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the settings that tasks have of their own, by their names."""
+    return {task: tasks[task] or {} if isinstance(tasks, dict) else {} for task in tasks}
 
 
 def _trial(config: Config, seed: int, out: Path) -> Trial:
@@ -142,6 +148,8 @@ def _problems(sweep: dict[str, Any]) -> Iterator[str]:
         yield f"unknown key {key!r}: a sweep has {', '.join(KEYS)}"
     for key, kind in (("tasks", str), ("algorithms", str), ("seeds", int)):
         values = sweep.get(key)
+        if key == "tasks" and isinstance(values, dict):
+            values = list(values)
         if not isinstance(values, list) or not values or not all(type(v) is kind for v in values):
             yield f"{key} is {values!r}: expected a list of {kind.__name__}, such as {_LIKE[key]}"
         elif len(set(values)) < len(values):
@@ -153,9 +161,10 @@ def _problems(sweep: dict[str, Any]) -> Iterator[str]:
         elif key == "tasks":
             yield from _unknown(values, sweep)
     trees = {"settings": sweep["settings"]}
-    if isinstance(sweep["overrides"], dict):
-        trees |= {f"overrides.{name}": tree for name, tree in sweep["overrides"].items()}
-    else:
+    for key in ("tasks", "overrides"):
+        if isinstance(sweep.get(key), dict):
+            trees |= {f"{key}.{name}": tree for name, tree in sweep[key].items()}
+    if not isinstance(sweep["overrides"], dict):
         yield f"overrides is {sweep['overrides']!r}: expected variants by name"
     for where, tree in trees.items():
         yield from _misplaced(where, {} if tree is None else tree)
@@ -167,9 +176,11 @@ _LIKE = {"tasks": "[maze2d-umaze]", "algorithms": "[lpt, bc]", "seeds": "[0, 1]"
 def _unknown(tasks: list[Any], sweep: dict[str, Any]) -> Iterator[str]:
     """Yield what is wrong with names of tasks, if their data are nowhere given."""
     overrides = sweep["overrides"] if isinstance(sweep["overrides"], dict) else {}
-    trees = [t for t in (sweep["settings"], *overrides.values()) if isinstance(t, dict)]
-    given = {key: value for tree in trees for key, value in upgrade(tree).items()}
+    own = sweep["tasks"] if isinstance(sweep["tasks"], dict) else {}
     for task in tasks:
+        trees = (sweep["settings"], own.get(task), *overrides.values())
+        found = (upgrade(tree) for tree in trees if isinstance(tree, dict))
+        given = {key: value for tree in found for key, value in tree.items()}
         try:
             starting_point(task, "source" in given, given.get("preset"))
         except ValueError as error:
