@@ -41,7 +41,7 @@ def test_actions_batch_and_horizon_follow_from_data_and_environment(five, capsys
     said = capsys.readouterr().out
     assert sum(line.startswith("settings: plain") for line in said.splitlines()) == 1
     assert "a batch is all 5 trajectories there are, 26 segments of each" in said
-    run = five / "runs" / "mine" / "amortized-seed0"
+    run = five / "runs" / "mine" / "langevin-seed0"
     config = read_config(run / "config.yaml")
     assert (config.preset, config.sampler.batch_trajectories) == ("plain", 5)
     policy = LPTPolicy.load(run)

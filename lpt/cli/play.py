@@ -28,7 +28,7 @@ Type a column, 1 to 7 from the left (the data and the environment count the same
 6), or a command: h hint, u undo, n new game, t RETURN new target, q quit, ? help. Lines are read
 from standard input, so that games can be scripted:
 
-  printf '4\\n4\\n' | lpt-play connect-four runs/connect-four/amortized-seed0
+  printf '4\\n4\\n' | lpt-play connect-four runs/connect-four/langevin-seed0
 
 Colors need a terminal, and NO_COLOR unset; otherwise the policy's discs are X and yours O."""
 
