@@ -48,7 +48,7 @@ def own_actions(policy, z, observations):
     """What the policy itself does."""
     state, found = policy.begin(torch.from_numpy(z)), []
     for observation in observations:
-        action, state = policy.predict(observation, state)
+        action, state = policy.predict(observation, state, deterministic=True)
         found.append(action)
     return np.array(found)
 

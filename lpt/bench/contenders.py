@@ -111,7 +111,7 @@ class Toolkit:
             with torch.inference_mode():
                 self._state.cache.reset(torch.from_numpy(starts).to(self.device))
         actions: np.ndarray
-        actions, self._state = self.policy.predict(observations, self._state)
+        actions, self._state = self.policy.predict(observations, self._state, deterministic=True)
         return actions
 
     def acting(self) -> AbstractContextManager[None]:

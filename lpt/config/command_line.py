@@ -144,6 +144,8 @@ def _with_present_names(arguments: Sequence[str]) -> list[str]:
     for place, argument in enumerate(arguments):
         flag, equals, value = argument.partition("=")
         before = "" if place == 0 else arguments[place - 1]
+        if argument == "--evaluation.no-deterministic":  # it has three values since 0.2
+            argument = "--evaluation.deterministic=False"
         if flag in RENAMED:
             print(
                 f"lpt-train: {flag} is {RENAMED[flag]} now (the old name goes in version 0.3)",

@@ -218,7 +218,7 @@ def run_episodes(
     z: Tensor,
     environments: list[gymnasium.Env],
     seeds: Sequence[int],
-    deterministic: bool = True,
+    deterministic: bool,
     record: bool = False,
     bar: Any = None,
 ) -> Rollout:
