@@ -32,6 +32,8 @@ INPUT = {"lpt-play": "4\nq\n"}
 """What is typed where a command asks."""
 SHOWN = 24
 """Lines of output that are shown at most."""
+LONGEST = 3600
+"""Seconds that a command may take: one that waits for an answer would wait for ever."""
 HEAD = """# Transcripts
 
 What the commands of the documentation say, run one after the other from an empty folder, without a
@@ -82,6 +84,7 @@ def execute(command: list[str], place: Path, typed: str = "") -> tuple[str, floa
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
+        timeout=LONGEST,
     )
     if done.returncode:
         raise SystemExit(f"{command} ended with {done.returncode}:\n{done.stdout}")
