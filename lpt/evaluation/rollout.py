@@ -218,7 +218,7 @@ def run_episodes(
     z: Tensor,
     environments: list[gymnasium.Env],
     seeds: Sequence[int],
-    deterministic: bool,
+    deterministic: bool | None = None,
     record: bool = False,
     bar: Any = None,
 ) -> Rollout:
@@ -229,7 +229,7 @@ def run_episodes(
         z: `[n, N, D]` plans.
         environments: `n` sub-environments.
         seeds: `n` reset seeds.
-        deterministic: act by the mode of the action likelihood.
+        deterministic: act by the mode of the action likelihood; None: as the policy is evaluated.
         record: keep observations.
         bar: of tqdm, told of episodes that end, and of steps.
 

@@ -84,10 +84,9 @@ def from_one_start(
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Each plan's trajectory and return, every environment reset alike, as evaluations act."""
     environments = [policy.environment(env_id, float(target)) for target in asked]
-    mode = policy.metadata.config.evaluation.acts_by_mode(policy.spaces.discrete)
     try:
         policy.check(environments[0])
-        rollout = run_episodes(policy, z, environments, [seed] * len(z), mode, record=True)
+        rollout = run_episodes(policy, z, environments, [seed] * len(z), record=True)
     finally:
         for environment in environments:
             environment.close()
