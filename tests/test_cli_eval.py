@@ -223,5 +223,5 @@ def test_the_report_sums_up_data(tmp_path):
     source = str(tmp_path / "mine.npz")
     assert report(["data", str(path), "maze2d-umaze", "--source", source]) == 0
     found = json.loads(path.read_text())["maze2d-umaze"]
-    assert (found["mean"], found["p90"], found["best"]) == (5.5, pytest.approx(9.1), 10.0)
+    assert (found["mean"], found["q90"], found["best"]) == (5.5, pytest.approx(9.1), 10.0)
     assert (found["trajectories"], found["steps"]) == (10, 10)

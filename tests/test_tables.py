@@ -52,13 +52,14 @@ def test_summary_has_a_row_a_task_and_a_column_an_algorithm(
     assert head == "| task | LPT | 10%BC | DT, step-wise |"
     assert corridor == "| corridor |  |  | 5.500 |"
     assert maze == "| maze2d-umaze | 75.0 ± 35.4 (2) | 0.0 |  |"
-    own = {"mean": 23.85, "p90": 92.855, "best": 161.86, "source": "regenerated"}
-    data = {"maze2d-umaze": own, "corridor": own}
+    own = {"mean": 23.85, "q90": 92.855, "best": 161.86}
+    data = {records[0]["data"]["fingerprint"]: own}
     head, _, corridor, maze = summary_table(records, data).splitlines()
     assert head.endswith("| data: mean / 90 % / best |")
-    assert corridor.endswith("| 5.500 |  |") and maze.endswith("|  | 0.0 / 50.0 / 100.0 |")
-    other = {"maze2d-umaze": {**own, "source": "d4rl"}}
-    assert summary_table(records, other).splitlines()[3].endswith("|  |  |")  # not these data
+    assert corridor.endswith("| 5.500 | 23.9 / 92.9 / 161.9 |")
+    assert maze.endswith("|  | 0.0 / 50.0 / 100.0 |")
+    other = {"of other data": own}
+    assert summary_table(records, other).splitlines()[3].endswith("|  |  |")
 
 
 def test_results_on_other_data_or_in_another_environment_are_not_averaged(

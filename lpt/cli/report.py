@@ -25,7 +25,7 @@ from lpt.machine.files import write_json, write_text
 from lpt.reporting.figures import curves_figure, save_figure, sweeps_figure
 from lpt.reporting.plan_space import plan_space_figure
 from lpt.reporting.report import write_report
-from lpt.reporting.results import read_results
+from lpt.reporting.results import read_data_returns, read_results
 from lpt.reporting.tables import markdown_table, summary_table
 
 BEGIN, END = "<!-- results: made by lpt-report table -->", "<!-- end of results -->"
@@ -57,7 +57,7 @@ def table(
     """Write a Markdown table of every results/**/seed*.json.
 
     Args:
-        results: folder of result files, and of data/mujoco.json.
+        results: folder of result files, and of data/*.json with what data earn.
         into: file whose part between the result markers is replaced; unset: print.
         summary: one row a task, with the data's own returns, instead of one row an algorithm.
         only: beginnings of tasks' names, such as hopper; unset: all tasks.
@@ -67,9 +67,7 @@ def table(
     records = [r for r in read_results(results) if r["task"].startswith(only or "")]
     text = markdown_table(records)
     if summary:
-        stored = results / "data" / "mujoco.json"
-        own = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else None
-        text = summary_table(records, own)
+        text = summary_table(records, read_data_returns(results))
     if into is None:
         print(text)
         return
@@ -102,7 +100,7 @@ def data(
             "trajectories": len(dataset),
             "steps": dataset.num_steps,
             "mean": dataset.return_mean,
-            "p90": float(np.quantile(dataset.returns, 0.9)),
+            "q90": float(np.quantile(dataset.returns, 0.9)),
             "best": float(dataset.returns.max()),
         }
     print(write_json(found, out, overwrite=True))

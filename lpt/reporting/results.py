@@ -34,6 +34,8 @@ DISPLAY_NAMES = {
     "goal": "goal prompt",
 }
 """Algorithms as tables and figures call them, in their order."""
+DATA_RETURNS = ("mean", "q90", "best")
+"""What tables say of the returns of data, each trajectory counted once."""
 
 
 def result_name(algorithm: str, weight: float = 1.0, label: str = "") -> str:
@@ -187,6 +189,21 @@ def read_results(results: Path | str = "results") -> list[dict[str, Any]]:
     if not paths:
         raise FileNotFoundError(f"no results/<task>/<algorithm>/seed<k>.json below {results}")
     return [{**read_result(path), "file": path.relative_to(results).as_posix()} for path in paths]
+
+
+def read_data_returns(results: Path | str = "results") -> dict[str, dict[str, float]]:
+    """Read what data earn, from every `results/data/*.json` of sets of trajectories.
+
+    Returns:
+        `mean`, `q90` and `best` return of trajectories, by the data's fingerprint.
+    """
+    found = {}
+    for path in sorted((Path(results) / "data").glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for own in content.get("sets", content).values():
+            if isinstance(own, dict) and {"fingerprint", *DATA_RETURNS} <= set(own):
+                found[own["fingerprint"]] = {name: float(own[name]) for name in DATA_RETURNS}
+    return found
 
 
 def read_result(path: Path) -> dict[str, Any]:

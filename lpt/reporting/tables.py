@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lpt.data.scores import find_reference
-from lpt.reporting.results import DISPLAY_NAMES
+from lpt.reporting.results import DATA_RETURNS, DISPLAY_NAMES
 from lpt.reporting.rows import Conditions, Row, names_of, rows_of, split_name
 from lpt.reporting.statistics import iqm
 
@@ -111,7 +111,7 @@ def spread(means: Any, digits: int) -> str:
 
 
 def summary_table(
-    records: list[dict[str, Any]], data_returns: dict[str, dict[str, Any]] | None = None
+    records: list[dict[str, Any]], data_returns: dict[str, dict[str, float]] | None = None
 ) -> str:
     """One row a task, one column an algorithm: mean of the last checkpoint over seeds and episodes.
 
@@ -122,8 +122,8 @@ def summary_table(
 
     Args:
         records: of `read_results`.
-        data_returns: raw `mean`, `p90` and `best` return of tasks' data and their
-            `source`, for a last column, which is left empty beside results on other data.
+        data_returns: of `read_data_returns`, for a last column, which is left empty where the
+            results are of other data.
     """
     rows = [row for row in rows_of(records) if column_of(row) is not None]
     lines: dict[tuple[str, Conditions, int], dict[str, tuple[str, Row]]] = {}
@@ -137,12 +137,12 @@ def summary_table(
     head = ["task", *(DISPLAY_NAMES[name] for name in shown)]
     head += ["data: mean / 90 % / best"] * bool(data)
     table = []
-    for (task, _, place), line in lines.items():
+    for (_, _, place), line in lines.items():
         name, first = next(iter(line.values()))
         if place:
             name += f", {first.updates} updates, target {first.target:g}, w = {first.weight:g}"
         cells = [name, *(_summary_cell(line[c][1]) if c in line else "" for c in shown)]
-        table.append([*cells, *[_data_cell(first, data.get(task))] * bool(data)])
+        table.append([*cells, *[_data_cell(first, data)] * bool(data)])
     return Table(head=head, rows=table).markdown() + "\n"
 
 
@@ -161,14 +161,15 @@ def _summary_cell(row: Row) -> str:
     return spread(row.means, digits_of(row)) + mark + count
 
 
-def _data_cell(row: Row, returns: dict[str, Any] | None) -> str:
+def _data_cell(row: Row, data: dict[str, dict[str, float]]) -> str:
+    returns = data.get(row.records[0]["data"]["fingerprint"])
     reference = find_reference(row.task)
-    if returns is None or reference is None or row.kind != "exact":
+    if returns is None or row.kind == "near":
         return ""
-    if returns["source"] != row.conditions.source:
-        return ""
-    scores = (float(reference.score(returns[name])) for name in ("mean", "p90", "best"))
-    return " / ".join(f"{score:.1f}" for score in scores)
+    values = np.array([returns[name] for name in DATA_RETURNS])
+    if row.kind == "exact" and reference is not None:
+        values = reference.score(values)
+    return " / ".join(f"{value:.1f}" for value in values)
 
 
 def digits_of(row: Row) -> int:
