@@ -94,7 +94,7 @@ def _draw_pair(axis: Axes, place: int, pair: Pair) -> None:
 def profiles_figure(profiles: Sequence[Profile]) -> Figure:
     """Draw the share of runs above each score, one panel a domain."""
     places = list(dict.fromkeys(profile.place for profile in profiles))
-    figure, axes = _grid(len(places), width=4.6, height=3.4)
+    figure, axes = _grid(len(places), width=4.6, height=3.8)
     for axis, place in zip(axes, places, strict=True):
         here = [profile for profile in profiles if profile.place == place]
         for profile in here:
@@ -108,6 +108,10 @@ def profiles_figure(profiles: Sequence[Profile]) -> Figure:
         axis.set_title(place.replace(", ", "\n", 1), fontsize=8, color=INK)
         axis.set_ylim(-0.03, 1.03)
         finish(figure, axis)
+        # Below: steps leave no corner free.
+        axis.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False, fontsize=7
+        )
     return figure
 
 
