@@ -64,7 +64,7 @@ import importlib, os, signal, sys
 lines, sys.argv = sys.argv[1].splitlines(), ["lpt-command"]
 class Pressed:
     def find_spec(self, name, path, target=None):
-        if name == "numpy":
+        if name in ("numpy", "torch"):
             signal.raise_signal(signal.SIGINT)
 import lpt.cli
 sys.meta_path.insert(0, Pressed())

@@ -171,18 +171,7 @@ def _check_outputs(options: Arguments) -> None:
 def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation]) -> None:
     first = evaluations[0]
     if options.out is not None:
-        from lpt.reporting.results import result_name, result_record
-
-        name = result_name(policy.algorithm.name, first.weight, _label(policy, options))
-        record: dict[str, Any] = result_record(
-            policy.metadata,
-            name,
-            first,
-            wall_seconds=_wall_seconds(options.run),
-            sweep=evaluations if len(evaluations) > 1 else [],
-        )
-        if options.which == "best":
-            record["best"], record["last"] = record["last"], None
+        record = _record(policy, options, evaluations)
         print(f"wrote {write_json(record, options.out, overwrite=options.overwrite)}")
     if options.plot is not None:
         from lpt.reporting.figures import save_figure, sweep_figure, trajectories_figure
@@ -211,6 +200,23 @@ def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation])
             deterministic=first.deterministic,
         )
         print(f"wrote {options.video}")
+
+
+def _record(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation]) -> dict[str, Any]:
+    """Return what --out stores."""
+    from lpt.reporting.results import result_name, result_record
+
+    first = evaluations[0]
+    record: dict[str, Any] = result_record(
+        policy.metadata,
+        result_name(policy.algorithm.name, first.weight, _label(policy, options)),
+        first,
+        wall_seconds=_wall_seconds(options.run),
+        sweep=evaluations if len(evaluations) > 1 else [],
+    )
+    if options.which == "best":
+        record["best"], record["last"] = record["last"], None
+    return record
 
 
 def _show_sweep(policy: LPTPolicy, run: Path, evaluations: list[Evaluation]) -> None:
