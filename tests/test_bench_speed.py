@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from lpt.bench.amounts import Amounts
 from lpt.bench.breakdown import count_flops, split_update
 from lpt.bench.contenders import Adapter, Toolkit, find_adapter
-from lpt.bench.measurements import Amounts
 from lpt.bench.problem import Shapes, draw_trajectories, random_steps
 from lpt.bench.profiling import profile_update
 from lpt.bench.shares import evaluated_episodes

@@ -44,10 +44,28 @@ def test_help_shows_the_flags_that_matter_with_the_tasks_values(capsys):
     assert train.main(["-h"]) == 0
 
 
-def test_help_loads_nothing_heavy():
-    code = (
-        "import sys\nfrom lpt.cli.train import main\nassert main(['--help']) == 0\n"
-        "heavy = {'torch', 'numpy', 'gymnasium', 'matplotlib'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+PARTS = {
+    "lpt-data": ("list", "show", "info", "make", "record", "convert"),
+    "lpt-report": ("all", "table", "data", "curves", "sweeps", "plan-space"),
+    "lpt-bench": ("speed", "run"),
+}
+ASK = """
+import importlib, sys
+main = importlib.import_module(sys.argv[1]).main
+for part in ([], *([name] for name in sys.argv[2:])):
+    for words in (["--help"], ["--version"], ["--mistyped", "1"]):
+        try:
+            code = main([*part, *words])
+        except SystemExit as stop:
+            code = stop.code
+        assert code == (2 if "--mistyped" in words else 0), (part, words, code)
+heavy = "torch numpy gymnasium matplotlib scipy minari stable_baselines3 h5py".split()
+print([name for name in heavy if name in sys.modules], file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_and_the_refusal_of_a_mistyped_flag_load_nothing_heavy(name):
+    command = [sys.executable, "-c", ASK, COMMANDS[name].__name__, *PARTS.get(name, ())]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr.splitlines()[-1] == "[]", done.stderr

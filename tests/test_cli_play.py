@@ -18,7 +18,8 @@ import lpt_envs.connect_four.play.game
 from lpt.algorithms import find_algorithm
 from lpt.checkpoint.files import save_checkpoint
 from lpt.checkpoint.metadata import ReturnQuantiles
-from lpt.cli.play import PolicyPlayer, main
+from lpt.cli.play import main
+from lpt.cli.play_player import PolicyPlayer
 from lpt.config import ModelConfig
 from lpt.evaluation.policy import LPTPolicy
 from lpt.model import Spaces

@@ -269,7 +269,7 @@ def test_a_run_that_cannot_be_written_does_not_begin(umaze, tmp_path, flags, lpt
 def test_an_evaluation_that_cannot_be_written_does_not_begin(
     flag, finished, tmp_path, monkeypatch, last_line
 ):
-    monkeypatch.setattr("lpt.cli.eval.evaluate", None)
+    monkeypatch.setattr("lpt.evaluation.rollout.evaluate", None)
     (tmp_path / "file").write_text("")
     ending = {"--out": "json", "--plot": "png", "--video": "gif"}[flag]
     assert lpt_eval([str(finished), flag, str(tmp_path / "file" / f"a.{ending}")]) == 2

@@ -115,7 +115,7 @@ def test_the_environments_stand_on_their_own():
 
 def test_commands_need_no_d4rl_no_mujoco_py_no_gym_and_no_test_tools():
     code = (
-        "import sys, lpt.cli.train, lpt.cli.eval, lpt.cli.data\n"
+        "import sys, lpt.data, lpt.evaluation, lpt.export, lpt.sweep.runner, lpt.training\n"
         "print({'gym', 'd4rl', 'mujoco_py', 'pytest', 'imageio'} & set(sys.modules))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

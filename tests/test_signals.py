@@ -37,6 +37,55 @@ def test_while_a_command_starts(script, number, code, called):
     assert done.stderr.count("\n") == 1 and f"stopped by {called}" in done.stderr
 
 
+WORK = """
+bench
+data convert a.npz a.lpt
+data info a.npz
+data list
+data make maze2d-umaze
+data record Acrobot-v1 --agent random --out a.npz
+data show maze2d-umaze
+eval run
+export run --hub mine/policy
+info
+info run
+play connect-four run
+report all --out out
+report curves a.png run
+report data a.json maze2d-umaze
+report plan-space a.png run
+report sweeps a.png a.json
+report table
+sweep a.yaml
+train --env maze2d-umaze
+""".strip()
+LOADING = """
+import importlib, os, signal, sys
+lines, sys.argv = sys.argv[1].splitlines(), ["lpt-command"]
+class Pressed:
+    def find_spec(self, name, path, target=None):
+        if name in ("numpy", "torch"):
+            signal.raise_signal(signal.SIGINT)
+import lpt.cli
+sys.meta_path.insert(0, Pressed())
+for line in lines:
+    name, *words = line.split()
+    main = importlib.import_module(f"lpt.cli.{name}").main
+    if os.fork() == 0:
+        sys.argv = [f"lpt-{name}"]
+        main(words)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 130, line
+"""
+
+
+def test_while_a_command_loads_what_works():
+    done = subprocess.run([sys.executable, "-c", LOADING, WORK], capture_output=True, text=True)
+    names = [line.split()[0] for line in WORK.splitlines()]
+    assert done.stderr == "".join(f"lpt-{name}: stopped by Ctrl-C\n" for name in names)
+    assert done.returncode == 0
+
+
 @pytest.mark.parametrize(("first", "second"), [("SIGINT",) * 2, ("SIGTERM", "SIGINT")])
 def test_a_second_one_ends_what_does_not_end_in_order(first, second):
     program = (
@@ -113,7 +162,7 @@ def test_while_a_run_is_opened_and_while_it_is_evaluated(
     assert f"saved: lpt-train --resume {out} evaluates it" in capsys.readouterr().err
     monkeypatch.undo()
     whole = shutil.copytree(out, tmp_path / "whole")
-    monkeypatch.setattr("lpt.cli.eval.print_evaluations", press)
+    monkeypatch.setattr("lpt.reporting.console.print_evaluations", press)
     assert lpt_eval.main([str(whole), "--out", str(tmp_path / "a.json")]) == 130
     assert capsys.readouterr().err.endswith(SAID)
     assert sorted(os.listdir(tmp_path)) == ["run", "whole"]

@@ -219,7 +219,7 @@ def test_a_second_call_runs_only_what_is_left(swept):
 def test_a_finished_sweep_is_not_run_again(swept, capsys, monkeypatch):
     out, path = swept
     (trial,) = (trial for trial in read_sweep(path, out) if "fine" in trial.name)
-    monkeypatch.setattr("lpt.cli.sweep.read_sweep", lambda path, out: [trial])
+    monkeypatch.setattr("lpt.sweep.trials.read_sweep", lambda path, out: [trial])
     before = trial.record.read_text()
     assert main([str(path), "--out", str(out)]) == 0
     assert "1 runs, 0 not done" in capsys.readouterr().out and trial.record.read_text() == before

@@ -9,8 +9,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from lpt.bench.amounts import Amounts
 from lpt.bench.machine import matrix_peak, seconds_per_call, summary
-from lpt.bench.measurements import Amounts
 from lpt.bench.profiling import Methods, clocked
 from lpt.training.run import Run
 from lpt.training.trainer import Trainer

@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 
+from lpt.bench.amounts import Amounts
 from lpt.bench.breakdown import count_flops, split_update
 from lpt.bench.contenders import Adapter, Contender, Toolkit, find_adapter
 from lpt.bench.machine import describe_machine, peak_memory
 from lpt.bench.measurements import (
-    Amounts,
     measure_loading,
     measure_planning,
     measure_rollouts,

@@ -10,11 +10,9 @@ from typing import Any
 
 import tyro
 
-from lpt.bench.measurements import Amounts
-from lpt.bench.speed import measure
-from lpt.bench.table import print_speed
+from lpt.bench.amounts import Amounts
 from lpt.cli import sweep
-from lpt.cli.ending import ending
+from lpt.cli.ending import at_once, ending
 from lpt.cli.version import show_version
 from lpt.config.command_line import parse_config
 from lpt.machine.disk import check_writable
@@ -78,6 +76,10 @@ def run_speed(command: Speed, rest: Sequence[str] = ()) -> dict[str, Any]:
     config = parse_config(["--env", command.preset, *rest])
     if config.source != "auto":
         raise ValueError("speed is measured on random data: leave out --source")
+    with at_once():
+        from lpt.bench.speed import measure
+        from lpt.bench.table import print_speed
+
     record = measure(config, command.against, command, profiled=command.profile)
     print_speed(record)
     if command.out is not None:

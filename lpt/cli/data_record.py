@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from lpt.data.dataset import TrajectoryDataset
-from lpt.data.formats.d4rl import write_d4rl
-from lpt.data.formats.minari import is_minari_id
-from lpt.data.formats.minari_writer import check_minari_target, write_minari
-from lpt.data.formats.npz import write_npz
-from lpt.data.recipes.recording import Recording, make_recordable, record
+from lpt.cli.ending import at_once
 from lpt.machine.disk import check_writable
 from lpt.machine.files import check_absent
+
+if TYPE_CHECKING:
+    from lpt.data.dataset import TrajectoryDataset
+    from lpt.data.recipes.recording import Recording
 
 _HDF5, _NPZ = (".hdf5", ".h5"), ".npz"
 
@@ -59,6 +58,9 @@ def run_record(command: Record) -> TrajectoryDataset:
         FileNotFoundError: there is no such agent.
         ValueError: as `lpt.data.recipes.recording.record`, or `out` names nothing to write.
     """
+    with at_once():
+        from lpt.data.recipes.recording import record
+
     _check_target(command)
     with tqdm(total=command.episodes, desc=command.env_id, unit="episode", delay=1) as bar:
         recording = record(
@@ -82,6 +84,9 @@ def run_record(command: Record) -> TrajectoryDataset:
 
 def _check_target(command: Record) -> None:
     """Refuse what could not be written, before the work begins."""
+    from lpt.data.formats.minari import is_minari_id
+    from lpt.data.formats.minari_writer import check_minari_target
+
     if is_minari_id(command.out):
         _check_storable(command.env_id, command.out)
         check_minari_target(command.out, command.overwrite)
@@ -97,6 +102,8 @@ def _check_target(command: Record) -> None:
 
 def _check_storable(env_id: str, out: str) -> None:
     """Raise ValueError for an environment that Minari cannot store as text."""
+    from lpt.data.recipes.recording import make_recordable
+
     env = make_recordable(env_id)
     env.close()
     if env.spec is not None and callable(env.spec.entry_point):
@@ -109,6 +116,11 @@ def _check_storable(env_id: str, out: str) -> None:
 
 
 def _write(recording: Recording, command: Record) -> None:
+    from lpt.data.formats.d4rl import write_d4rl
+    from lpt.data.formats.minari import is_minari_id
+    from lpt.data.formats.minari_writer import write_minari
+    from lpt.data.formats.npz import write_npz
+
     dataset, overwrite = recording.dataset, command.overwrite
     if is_minari_id(command.out):
         final = recording.final_observations

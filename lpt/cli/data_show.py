@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
+from lpt.cli.ending import at_once
 from lpt.config import DatasetConfig
 from lpt.config.presets import find_preset, starting_point
-from lpt.data.dataset import TrajectoryDataset
-from lpt.data.sources.inventory import inventory
-from lpt.data.sources.load import load
-from lpt.data.tasks import TASKS
 from lpt.machine.disk import check_writable
+
+if TYPE_CHECKING:
+    from lpt.data.dataset import TrajectoryDataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,10 @@ class Show:
 
 def run_list(command: List) -> None:
     """Print a table of all data sets."""
+    with at_once():
+        from lpt.data.sources.inventory import inventory
+        from lpt.data.tasks import TASKS
+
     rows = [(h.name, h.source, f"{h.megabytes:.1f} MB", str(h.place)) for h in inventory()]
     for name, source, size, place in rows:
         print(f"{name:<24} {source:<12} {size:>10}  {place}")
@@ -51,8 +56,10 @@ def run_show(command: Show) -> TrajectoryDataset:
         FileNotFoundError: there are no such data on this machine.
         ValueError: unknown or malformed data, or an unknown preset.
     """
-    from lpt.reporting.data_figure import action_ranges, data_figure, histogram
-    from lpt.reporting.figures import save_figure
+    with at_once():
+        from lpt.data.sources.load import load
+        from lpt.reporting.data_figure import action_ranges, data_figure, histogram
+        from lpt.reporting.figures import save_figure
 
     if command.plot is not None:
         check_writable(command.plot)

@@ -6,20 +6,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from lpt.checkpoint.files import load_training_state
-from lpt.cli.ending import ending
+from lpt.cli.ending import at_once, ending
 from lpt.cli.version import show_version
-from lpt.config import EvaluationConfig
-from lpt.evaluation.policy import LPTPolicy
-from lpt.evaluation.rollout import Evaluation, evaluate
 from lpt.machine.disk import check_writable
 from lpt.machine.files import write_json
-from lpt.reporting.console import print_evaluations
-from lpt.reporting.results import result_name, result_record
+
+if TYPE_CHECKING:
+    from lpt.config import EvaluationConfig
+    from lpt.evaluation.policy import LPTPolicy
+    from lpt.evaluation.rollout import Evaluation
 
 DESCRIPTION = """Evaluate a trained policy: plan once for a target return, then act.
 
@@ -86,6 +85,10 @@ def run(options: Arguments) -> list[Evaluation]:
     Returns:
         The evaluations, in the order of the table.
     """
+    with at_once():
+        from lpt.evaluation.policy import LPTPolicy
+        from lpt.reporting.console import print_evaluations
+
     _check_outputs(options)
     policy = LPTPolicy.load(options.run, options.which, device=options.device)
     if options.draws is not None:
@@ -127,6 +130,8 @@ def _average(policy: LPTPolicy, draws: int) -> None:
 def _evaluate(
     policy: LPTPolicy, options: Arguments, config: EvaluationConfig, target: float
 ) -> Evaluation:
+    from lpt.evaluation.rollout import evaluate
+
     mode = options.actions
     return evaluate(
         policy,
@@ -166,16 +171,7 @@ def _check_outputs(options: Arguments) -> None:
 def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation]) -> None:
     first = evaluations[0]
     if options.out is not None:
-        name = result_name(policy.algorithm.name, first.weight, _label(policy, options))
-        record: dict[str, Any] = result_record(
-            policy.metadata,
-            name,
-            first,
-            wall_seconds=_wall_seconds(options.run),
-            sweep=evaluations if len(evaluations) > 1 else [],
-        )
-        if options.which == "best":
-            record["best"], record["last"] = record["last"], None
+        record = _record(policy, options, evaluations)
         print(f"wrote {write_json(record, options.out, overwrite=options.overwrite)}")
     if options.plot is not None:
         from lpt.reporting.figures import save_figure, sweep_figure, trajectories_figure
@@ -206,6 +202,23 @@ def _write(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation])
         print(f"wrote {options.video}")
 
 
+def _record(policy: LPTPolicy, options: Arguments, evaluations: list[Evaluation]) -> dict[str, Any]:
+    """Return what --out stores."""
+    from lpt.reporting.results import result_name, result_record
+
+    first = evaluations[0]
+    record: dict[str, Any] = result_record(
+        policy.metadata,
+        result_name(policy.algorithm.name, first.weight, _label(policy, options)),
+        first,
+        wall_seconds=_wall_seconds(options.run),
+        sweep=evaluations if len(evaluations) > 1 else [],
+    )
+    if options.which == "best":
+        record["best"], record["last"] = record["last"], None
+    return record
+
+
 def _show_sweep(policy: LPTPolicy, run: Path, evaluations: list[Evaluation]) -> None:
     """Add the sweep's figure to the run's TensorBoard."""
     from lpt.reporting.figures import sweep_figure
@@ -228,6 +241,8 @@ def _label(policy: LPTPolicy, options: Arguments) -> str:
 
 def _wall_seconds(run: Path) -> float | None:
     """Training time, where the folder tells it (a policy-only folder does not)."""
+    from lpt.checkpoint.files import load_training_state
+
     try:
         return float(load_training_state(run)[1]["wall_seconds"])
     except (FileNotFoundError, KeyError, ValueError):

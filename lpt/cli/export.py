@@ -10,9 +10,8 @@ from typing import Literal
 
 import tyro
 
-from lpt.cli.ending import ending
+from lpt.cli.ending import at_once, ending
 from lpt.cli.version import show_version
-from lpt.evaluation.policy import LPTPolicy
 
 DESCRIPTION = """Take a trained policy elsewhere.
 
@@ -60,6 +59,9 @@ def run(options: Arguments) -> None:
     """
     if options.out is None and options.hub is None:
         raise ValueError("nothing to do: give --out FOLDER, --hub USER/NAME or both")
+    with at_once():
+        from lpt.evaluation.policy import LPTPolicy
+
     policy = LPTPolicy.load(options.run, options.which)
     if options.out is not None:
         from lpt.export.files import export_policy

@@ -11,22 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import tyro
 
-from lpt.checkpoint.files import load_policy_files
-from lpt.cli.ending import ending
+from lpt.cli.ending import at_once, ending
 from lpt.cli.version import show_version
-from lpt.data import load
-from lpt.data.scores import find_reference
-from lpt.evaluation import LPTPolicy
 from lpt.machine.disk import check_writable
 from lpt.machine.files import write_json, write_text
-from lpt.reporting.figures import curves_figure, save_figure, sweeps_figure
-from lpt.reporting.plan_space import plan_space_figure
-from lpt.reporting.report import write_report
-from lpt.reporting.results import read_data_returns, read_results
-from lpt.reporting.tables import markdown_table, summary_table
 
 BEGIN, END = "<!-- results: made by lpt-report table -->", "<!-- end of results -->"
 
@@ -44,6 +34,9 @@ def everything(
         out: folder to write: report.html, tables.md, CSV, PNG and SVG.
         overwrite: replace the folder as a whole, if it is a report's.
     """
+    with at_once():
+        from lpt.reporting.report import write_report
+
     check_writable(out, folder=True)
     print(f"wrote {write_report(results, out, overwrite=overwrite)}")
 
@@ -62,6 +55,10 @@ def table(
         summary: one row a task, with the data's own returns, instead of one row an algorithm.
         only: beginnings of tasks' names, such as hopper; unset: all tasks.
     """
+    with at_once():
+        from lpt.reporting.results import read_data_returns, read_results
+        from lpt.reporting.tables import markdown_table, summary_table
+
     if into is not None:
         check_writable(into)
     records = [r for r in read_results(results) if r["task"].startswith(only or "")]
@@ -90,6 +87,11 @@ def data(
         tasks: such as hopper-medium.
         source: as lpt-train's --source.
     """
+    with at_once():
+        import numpy as np
+
+        from lpt.data import load
+
     check_writable(out)
     found = {}
     for task in tasks:
@@ -118,6 +120,11 @@ def curves(
         runs: run folders.
         title: title; unset: the task.
     """
+    with at_once():
+        from lpt.checkpoint.files import load_policy_files
+        from lpt.data.scores import find_reference
+        from lpt.reporting.figures import curves_figure, save_figure
+
     check_writable(out)
     task = load_policy_files(runs[0])[1].task
     reference = find_reference(task)
@@ -142,6 +149,9 @@ def sweeps(
         files: written by lpt-eval --sweep --out.
         title: title; unset: the task.
     """
+    with at_once():
+        from lpt.reporting.figures import save_figure, sweeps_figure
+
     check_writable(out)
     records = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     if missing := [str(p) for p, r in zip(files, records, strict=True) if not r.get("sweep")]:
@@ -167,6 +177,13 @@ def plan_space(
         seed: of planning and of the start.
         weight: planning weight; unset: the run's.
     """
+    with at_once():
+        import numpy as np
+
+        from lpt.evaluation import LPTPolicy
+        from lpt.reporting.figures import save_figure
+        from lpt.reporting.plan_space import plan_space_figure
+
     check_writable(out)
     policy = LPTPolicy.load(run)
     # Single draws, not the one best plan or a mean, so that each target's spread shows.

@@ -11,13 +11,10 @@ from typing import Any
 import tyro
 from tqdm import tqdm
 
-from lpt.cli.ending import ending
+from lpt.cli.ending import at_once, ending
 from lpt.cli.version import show_version
 from lpt.machine.disk import writing
 from lpt.machine.locks import FolderLock
-from lpt.sweep.records import unfinished
-from lpt.sweep.runner import Processes, check_data, run_locally, run_on_ray
-from lpt.sweep.trials import read_sweep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +63,11 @@ def run_sweep(command: Arguments) -> int:
     """
     if command.jobs < 1 or command.gpus < 0:
         raise ValueError(f"--jobs {command.jobs} --gpus {command.gpus}: expected 1 or more, and 0")
+    with at_once():
+        from lpt.sweep.records import unfinished
+        from lpt.sweep.runner import Processes, check_data, run_locally, run_on_ray
+        from lpt.sweep.trials import read_sweep
+
     out = (command.out or Path("sweeps") / command.sweep.stem).absolute()
     trials = read_sweep(command.sweep, out)
     left = unfinished(trials)

@@ -1,8 +1,4 @@
-"""`lpt-train`: data, training, evaluation of the last checkpoint, results.
-
-Help and settings need no PyTorch, whose import would take seconds: what trains is imported once it
-is known what to train.
-"""
+"""`lpt-train`: data, training, evaluation of the last checkpoint, results."""
 
 from __future__ import annotations
 

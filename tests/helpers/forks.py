@@ -163,9 +163,9 @@ def serve(folder: Path) -> None:
     """Do jobs, one a line, until there is an empty one."""
     import torch
 
-    import lpt.cli.play
-    import lpt.cli.train
+    import lpt.cli.play_player
     import lpt.sweep.worker  # noqa: F401
+    import lpt_envs.connect_four.play  # noqa: F401
 
     torch.set_num_threads(1)
     torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])  # imports what a first optimizer does

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from lpt.config.making import Format
 from lpt.data.provenance import Provenance, library_versions
-from lpt.data.recipes.recipe import Format, Order, Progress, Size
+from lpt.data.recipes.recipe import Order, Progress, Size
 from lpt.data.recipes.steps import MadeSteps
 from lpt_envs.mujoco import recipes
 

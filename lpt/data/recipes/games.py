@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lpt.config.making import Format
 from lpt.data.dataset import TrajectoryDataset
 from lpt.data.formats.games import build_dataset, final_boards, write_games
 from lpt.data.formats.games_behavior import behavior
 from lpt.data.provenance import Provenance, library_versions
-from lpt.data.recipes.recipe import Format, Order, Progress, Size
+from lpt.data.recipes.recipe import Order, Progress, Size
 from lpt_envs.connect_four.games import Games, generate, shipped_games
 from lpt_envs.connect_four.players import MIXTURES
 

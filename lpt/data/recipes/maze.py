@@ -8,14 +8,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from lpt.config.making import NOISE, Format
 from lpt.data.provenance import Provenance, library_versions
-from lpt.data.recipes.recipe import Format, Order, Progress, Size
+from lpt.data.recipes.recipe import Order, Progress, Size
 from lpt.data.recipes.steps import MadeSteps
 from lpt_envs.maze2d.mazes import MAZES, parse_maze
 from lpt_envs.maze2d.waypoint import generate
-
-NOISE = 0.5
-"""Standard deviation of the action noise that fits D4RL's released data."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from lpt.config.making import Format
 from lpt.data.dataset import TrajectoryDataset
 from lpt.data.provenance import Provenance
 
-Format = Literal["games", "d4rl", "minari", "npz"]
-"""A kind of file that `lpt-data make` writes."""
 Progress = Callable[[int, int], None]
 """Called with (done, all) now and then."""
 
