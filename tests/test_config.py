@@ -130,6 +130,13 @@ def test_a_stored_configuration_is_read_again(odd, tmp_path):
     assert read_config(path) == odd
 
 
+def test_a_setting_that_stands_twice_in_a_file_is_refused(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("task: toy\nupdates: 3\nupdates: 30\n")
+    with pytest.raises(ValueError, match=r"'updates' stands twice, keep one.*line 3"):
+        read_config(path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -167,6 +167,13 @@ def test_every_refused_setting_is_told_with_its_variant(tmp_path):
     assert all(line.startswith(f"- maze2d-umaze, {name}, lpt: ") for name, line in pairs)
 
 
+def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text("tasks:\n  mine: {source: a.hdf5}\n  mine: {source: b.hdf5}\n")
+    with pytest.raises(ValueError, match=r"'mine' stands twice, keep one.*line 3"):
+        read_sweep(path, tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     "sweep", [[], {"tasks": []}, {"tasks": "maze2d-umaze"}, {"tasks": {"maze2d-umaze": 3}}, {}]
 )

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from lpt.config.loaders import NoAliases
 from lpt.config.settings import Config
 
 RENAMED = {"env": "task", "data": "source", "inference": "engine", "steps": "updates"}
@@ -30,18 +31,6 @@ _GROUPS = {
 for _kind in (Config, *_GROUPS.values()):  # unknown keys are errors, which pydantic must be told
     setattr(_kind, "__pydantic_config__", ConfigDict(extra="forbid"))  # noqa: B010
 _ADAPTER = TypeAdapter(Config)
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML's plain values, without aliases: nested ones make a kilobyte stand for a terabyte."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Compose a node as the base class does, and refuse an alias."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(
-                None, None, "aliases (*name) are not read: write the value out"
-            )
-        return super().compose_node(parent, index)
 
 
 def to_tree(config: Config) -> dict[str, Any]:
@@ -86,7 +75,7 @@ def read_config(path: Path | str) -> Config:
     if path.stat().st_size > LARGEST:
         raise ValueError(f"{path}: larger than {LARGEST} bytes, the most a configuration may have")
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)
+        tree = yaml.load(path.read_text(encoding="utf-8"), NoAliases)
     except Exception as error:  # besides its own, the parser raises those of Python's own types
         details = " ".join(str(error).split())[:300]
         raise ValueError(f"{path} is not YAML: {details or type(error).__name__}") from error

@@ -25,6 +25,7 @@ from typing import Any, get_args
 import yaml
 
 from lpt.config import Algorithm, Config, from_tree, merge, to_tree, upgrade
+from lpt.config.loaders import UniqueKeys
 from lpt.config.presets import starting_point
 from lpt.reporting.results import result_name
 
@@ -74,7 +75,7 @@ def read_sweep(path: Path, out: Path) -> list[Trial]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file. Give a sweep's YAML file.")
     try:
-        sweep: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        sweep: Any = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(sweep, dict):
