@@ -27,7 +27,7 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from lpt.cli.data_record import Record, run_record
 from lpt.data import TrajectoryDataset, read_file
-from lpt.machine.files import write_json
+from lpt.machine.files import atomic_write, write_json
 from lpt.machine.source import source_commit
 
 AGENT_SEED = 0
@@ -127,7 +127,8 @@ def train(recipe: Recipe, folder: Path) -> tuple[str, ...]:
     )
     for steps, file in zip(recipe.stages, files, strict=True):
         agent.learn(steps - agent.num_timesteps, reset_num_timesteps=False)
-        agent.save(file)
+        with atomic_write(file, overwrite=True) as made:
+            agent.save(made)
         earned = np.mean([episode["r"] for episode in agent.ep_info_buffer or ()])
         print(f"{recipe.env_id}: {agent.num_timesteps} steps, of late {earned:.1f}", flush=True)
     environments.close()
