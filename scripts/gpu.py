@@ -132,19 +132,24 @@ def weights_of(trainer: Trainer) -> Tensor:
 
 def numerics(session: Session, found: dict[str, Any], flags: list[str]) -> None:
     """Compare recorded updates with eager ones from the same seed, and after a resume."""
-    eager, recorded = (session.trainer([*flags, *WAYS[way]]) for way in ("eager", "recorded"))
-    count, began = (2 if session.smoke else 20), weights_of(eager)
-    found["updates"] = count
-    losses = [losses_of(trainer, count) for trainer in (eager, recorded)]
-    found["losses"] = dict(zip(("eager", "recorded"), losses, strict=True))
-    found["replays"] = 0 if recorded._recorded is None else recorded._recorded.replays
-    found["apart"] = apart(eager, recorded, began, *losses)
+    found["updates"] = count = 2 if session.smoke else 20
     resumed = session.trainer([*flags, *WAYS["recorded"]])
-    losses_of(resumed, count)  # it has a graph of its own by now
+    began = weights_of(resumed)
+    losses_of(resumed, count)  # it has a graph of its own by now, to be dropped
+    # One after the other: a new trainer, or a state, seeds the dropout that all share.
+    eager = session.trainer([*flags, *WAYS["eager"]])
+    losses = losses_of(eager, count)
+    recorded = session.trainer([*flags, *WAYS["recorded"]])
+    others = losses_of(recorded, count)
+    found["losses"] = {"eager": losses, "recorded": others}
+    found["replays"] = 0 if recorded._recorded is None else recorded._recorded.replays
+    found["apart"] = apart(eager, recorded, began, losses, others)
     tensors, values = recorded.state()
-    resumed.load_state({name: tensor.clone() for name, tensor in tensors.items()}, values)
-    losses = [losses_of(trainer, count) for trainer in (recorded, resumed)]
-    found["apart_after_resuming"] = apart(recorded, resumed, began, *losses)
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+    losses = losses_of(recorded, count)
+    resumed.load_state(tensors, values)
+    others = losses_of(resumed, count)
+    found["apart_after_resuming"] = apart(recorded, resumed, began, losses, others)
 
 
 def apart(

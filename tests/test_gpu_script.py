@@ -27,8 +27,9 @@ def test_a_trial_goes_through_every_part(script, tmp_path, capsys):
     assert "say nothing of a GPU" in record["figures"] and "say nothing" in capsys.readouterr().out
     assert len(record["parts"]) == 7
     assert not {name: part["failed"] for name, part in record["parts"].items() if "failed" in part}
-    same = record["parts"]["numerics, preset"]
-    assert same["apart"] == {"loss": 0.0, "weights": 0.0}  # a CPU makes the same updates
+    for name in ("numerics, preset", "numerics, paper's sizes"):
+        part, same = record["parts"][name], {"loss": 0.0, "weights": 0.0}
+        assert part["apart"] == same == part["apart_after_resuming"]  # a CPU records nothing
     trained = record["parts"]["training, preset"]
     assert trained["eager"]["transitions_per_second"]["median"] > 0
     assert trained["eager"]["profile"]["operations"] > 100
