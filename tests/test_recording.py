@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from helpers.tape import Taped
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -140,6 +141,32 @@ def test_updates_in_buffers_are_the_same_updates(kind, make_config, dataset, mon
         for _ in range(6):
             written.update()
     assert_close(written, buffered)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_updates_played_again_are_the_same_updates(kind, make_config, dataset, in_buffers):
+    """As a graph would: nothing of an update may have been a number when it was recorded."""
+    config = make_config(**KINDS[kind])
+    written = Trainer(config, dataset, CPU)
+    with written.unrecorded():
+        losses = [float(written.update()["loss/total"]) for _ in range(10)]
+    played = Trainer(config, dataset, CPU)
+    played._recorded = Taped(played._learn, CPU)
+    played._recorded._refused = False
+    assert [float(played.update()["loss/total"]) for _ in range(10)] == pytest.approx(losses)
+    assert played._recorded.replays >= 2
+    assert_close(written, played)
+
+
+def test_a_number_that_was_recorded_is_noticed():
+    def told(pair):
+        return {"read": (pair.x * pair.scale).sum(), "fixed": (pair.x * float(pair.scale)).sum()}
+
+    taped = Taped(told, CPU)
+    taped._refused = False
+    found = [taped(Pair(torch.ones(2), None, float(scale))) for scale in range(WARM_UP + 2)]
+    assert [float(one["read"]) for one in found] == [0, 2, 4, 6, 8]
+    assert [float(one["fixed"]) for one in found] == [0, 2, 4, 6, 6]
 
 
 def test_updates_in_buffers_go_on_from_a_checkpoint_of_plain_ones_and_back(

@@ -70,7 +70,7 @@ class Recorded(Generic[Given]):
 
     def forget(self) -> None:
         """Begin anew, after something that the function uses lies elsewhere than before."""
-        if self.replays:
+        if self.replays and self._stream is not None:
             torch.cuda.synchronize(self.device)  # the graph that goes may still be running
         self._graph: torch.cuda.CUDAGraph | None = None
         self._key: Hashable = None
@@ -125,9 +125,7 @@ class Recorded(Generic[Given]):
             for generator in self.generators:
                 graph.register_generator_state(generator)
             with self._aside(), torch.cuda.graph(graph, stream=self._stream):
-                told = self.function(self._buffers)  # type: ignore[arg-type]  # there are some
-                self._names = [name for name, value in told.items() if isinstance(value, Tensor)]
-                self._values = torch.stack([told[name].detach().float() for name in self._names])
+                self._note()
         except Exception as error:  # of any library; nothing has been computed yet
             for generator, state in kept:
                 _renew(generator, state)
@@ -136,8 +134,14 @@ class Recorded(Generic[Given]):
                 f"cuda graph: not recorded ({_reason(error)}); every kernel is launched by itself"
             )
             return
-        self._told = {name: None if name in self._names else told[name] for name in told}
         self._graph = graph
+
+    def _note(self) -> None:
+        """Call the function while it is recorded, and keep where its scalars will lie."""
+        told = self.function(self._buffers)  # type: ignore[arg-type]  # there are some
+        self._names = [name for name, value in told.items() if isinstance(value, Tensor)]
+        self._values = torch.stack([told[name].detach().float() for name in self._names])
+        self._told = {name: None if name in self._names else told[name] for name in told}
 
     @contextmanager
     def _aside(self) -> Iterator[None]:
