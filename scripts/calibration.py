@@ -162,10 +162,10 @@ def closed_form(out: Path, rows: int = 200, overwrite: bool = False) -> None:
     write_json({"rows": rows, "points": points}, out, overwrite=overwrite)
 
 
-def chain_of(told: dict[str, float]) -> dict[str, float]:
+def chain_of(told: dict[str, float | Tensor]) -> dict[str, float]:
     """Return what is kept of an engine's diagnostics."""
     kept = ("chain/acceptance", "chain/step_size")
-    return {name.removeprefix("chain/"): told[name] for name in kept if name in told}
+    return {name.removeprefix("chain/"): float(told[name]) for name in kept if name in told}
 
 
 def small_model() -> LatentPlanTransformer:

@@ -128,7 +128,7 @@ def follow(
     for steps, size in sizes.items():
         start = mean + std * noise_like(mean, noise)
         chain = metropolis_langevin(energies["seen"], start, steps, size, noise, std)
-        ends.append((steps, size, chain.acceptance, chain.z0))
+        ends.append((steps, size, float(chain.acceptance), chain.z0))
     last = longer(energies["seen"], chain.z0, std, size, rounds, noise)
 
     def level(z0: Tensor) -> np.ndarray:

@@ -69,7 +69,7 @@ def test_its_configuration_is_read_and_run_again():
         *("dataset.held_steps", "dataset.rest"),  # new, as the next
         *("sampler.label_tilt", "sampler.counted_steps"),
         *("model.inputs", "model.frequencies", "model.frequency_dims"),
-        *("training.observation_noise_raw", "preset", "track"),
+        *("training.observation_noise_raw", "training.cuda_graph", "preset", "track"),
         *("sampler.stratified", "dataset.arrival_steps"),
         *(f"posterior.{name}" for name in ("trajectories", "segments", "segment_steps", "warmup")),
     }

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lpt.config import Config, ModelConfig, PlanningConfig
 from lpt.data import Batch, TrajectoryDataset
 from lpt.inference.engines import PosteriorEngine, PosteriorSample
-from lpt.inference.noise import Noise
+from lpt.inference.noise import Noise, SharedNoise
 from lpt.inference.planning import Plan
 from lpt.machine.processes import Ranks
 from lpt.model import Model, Spaces
@@ -36,7 +36,7 @@ class LearningContext:
     """Where to compute."""
     ranks: Ranks
     """The processes that share the work."""
-    views: Noise
+    views: SharedNoise
     """Source of what the proposal may see; on the CPU."""
 
 
@@ -47,10 +47,21 @@ class Inference(Protocol):
     def engine(self) -> PosteriorEngine | None:
         """What infers latent plans; None where there are none to infer."""
 
+    def look(self, batch: Batch) -> Tensor | None:
+        """Return what `infer` reads of a batch's trajectories besides the batch; on the CPU."""
+
     def infer(
-        self, batch: Batch, likelihood: LogLikelihood, prior_weight: float, noise: Noise
+        self,
+        batch: Batch,
+        seen: Tensor | None,
+        likelihood: LogLikelihood,
+        prior_weight: float | Tensor,
+        noise: Noise,
     ) -> PosteriorSample:
-        """Give a prompt for each trajectory of a batch."""
+        """Give a prompt for each trajectory of a batch, all on one device.
+
+        It does not wait for the device, and what it does depends on the shapes alone.
+        """
 
     def examine(
         self,

@@ -82,15 +82,25 @@ class PlanInference:
         self, model: LatentPlanTransformer, engine: PosteriorEngine, context: LearningContext
     ) -> None:
         self.model, self.engine, self.ranks = model, engine, context.ranks
-        self.ends = context.config.evidence_ends
+        self.ends, self.views = context.config.evidence_ends, context.views
+
+    def look(self, batch: Batch) -> Tensor | None:
+        """Return what the proposal reads, from where segments begin if chains see ends only."""
+        self.views.share(batch.rows, len(batch.drawn))
+        return self.engine.look(batch.index.cpu(), batch.begin.cpu() if self.ends else None)
 
     def infer(
-        self, batch: Batch, likelihood: LogLikelihood, prior_weight: float, noise: Noise
+        self,
+        batch: Batch,
+        seen: Tensor | None,
+        likelihood: LogLikelihood,
+        prior_weight: float | Tensor,
+        noise: Noise,
     ) -> PosteriorSample:
         """Infer a plan for each trajectory; the model must be in evaluation mode."""
         energy = self._energy(likelihood, prior_weight)
-        begin = batch.begin.cpu() if self.ends else None
-        given = Evidence(energy, batch.index.cpu(), batch.returns, begin, prior_weight)
+        begin = batch.begin if self.ends else None
+        given = Evidence(energy, batch.index, batch.returns, begin, prior_weight, seen)
         return self.engine.infer(given, noise)
 
     def examine(
@@ -105,7 +115,8 @@ class PlanInference:
         energy, other = (self._energy(given, prior_weight) for given in (likelihood, fresh))
         z0 = posterior.z0.detach()
         std = torch.ones_like(z0) if posterior.scale is None else posterior.scale
-        size, mean = posterior.diagnostics.get("chain/step_size", FIRST_SIZE), self.ranks.mean
+        size = float(posterior.diagnostics.get("chain/step_size", FIRST_SIZE))
+        mean = self.ranks.mean
         excess = energy_excess(energy, other, z0, std, size or FIRST_SIZE, noise, mean)
         found = {"chain/energy_excess": excess}
         if self.engine.plain_steps:
@@ -113,7 +124,7 @@ class PlanInference:
             found["chain/unstable"] = float(mean(unstable.float()))
         return found
 
-    def _energy(self, likelihood: LogLikelihood, prior_weight: float) -> Energy:
+    def _energy(self, likelihood: LogLikelihood, prior_weight: float | Tensor) -> Energy:
         def energy(z0: Tensor) -> Tensor:
             evidence = likelihood(z0) / prior_weight
             return -self.model.log_prior(z0) - evidence
@@ -173,7 +184,13 @@ def build_engine(context: LearningContext) -> PosteriorEngine:
         chains=_chains(context) if own_batch or settings.start == "chains" else None,
         proposal=_proposal(context) if settings.proposes else None,
         ranks=context.ranks,
+        device=_lasting(context.device),
     )
+
+
+def _lasting(device: torch.device) -> torch.device:
+    """Return where an engine keeps what lasts: on a GPU, so that updates need not wait for it."""
+    return device if device.type == "cuda" else torch.device("cpu")
 
 
 def _proposal(context: LearningContext) -> ProposalNetwork:
@@ -181,8 +198,7 @@ def _proposal(context: LearningContext) -> ProposalNetwork:
     network = Proposal(config.proposal, model.spaces, model.plan_shape).to(device)
 
     def look(index: Tensor, begin: Tensor | None) -> Tensor:
-        glance = overview(context.dataset, index.numpy(), config.proposal, context.views, begin)
-        return glance.to(device)
+        return overview(context.dataset, index.numpy(), config.proposal, context.views, begin)
 
     propose = in_precision(network.forward, config.training.precision, device)
     return ProposalNetwork(network, look, propose)
@@ -190,5 +206,5 @@ def _proposal(context: LearningContext) -> ProposalNetwork:
 
 def _chains(context: LearningContext) -> Chains:
     start = torch.Generator().manual_seed(context.config.seed + 1)
-    shard = (context.ranks.rank, context.ranks.count)
-    return Chains(context.dataset.num_trajectories, context.model.plan_shape, start, shard)
+    shard, device = (context.ranks.rank, context.ranks.count), _lasting(context.device)
+    return Chains(context.dataset.num_trajectories, context.model.plan_shape, start, shard, device)

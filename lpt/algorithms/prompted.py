@@ -95,8 +95,16 @@ class Prompts:
         """Take the model, and what gives a batch's conditions `[B, C]`."""
         self.model, self.condition = model, condition
 
+    def look(self, batch: Batch) -> None:
+        """Read nothing more of a batch."""
+
     def infer(
-        self, batch: Batch, likelihood: LogLikelihood, prior_weight: float, noise: Noise
+        self,
+        batch: Batch,
+        seen: Tensor | None,
+        likelihood: LogLikelihood,
+        prior_weight: float | Tensor,
+        noise: Noise,
     ) -> PosteriorSample:
         """Give a prompt for each trajectory, with its gradient to the prompt network."""
         prompt = self.model.prompt(self.condition(batch))

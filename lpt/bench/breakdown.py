@@ -24,12 +24,14 @@ def split_update(trainer: Trainer, amounts: Amounts) -> dict[str, Any]:
     """
     methods: Methods = {
         "data": [(trainer.batches, "to_infer"), (trainer.batches, "to_learn")],
-        "posterior": [(trainer.inference, "infer")] if trainer.inference.engine else [],
+        "posterior": [(trainer.inference, "look"), (trainer.inference, "infer")]
+        if trainer.inference.engine
+        else [],
     }
     parts: dict[str, list[float]] = {"data": [], "posterior": [], "learning": []}
     for _ in range(amounts.repeats):
         made = trainer.updates
-        with clocked(methods, trainer.device) as seconds:
+        with trainer.unrecorded(), clocked(methods, trainer.device) as seconds:
             whole = seconds_per_call(trainer.update, trainer.device, amounts.seconds)
         updates = trainer.updates - made
         clocks = {name: sum(found) / updates for name, found in seconds.items()}
@@ -69,7 +71,7 @@ def count_flops(run: Run, update_ms: float, amounts: Amounts) -> dict[str, Any]:
         `roofline_share`, achieved over peak.
     """
     config, device = run.config, run.trainer.device
-    plain = replace(config, training=replace(config.training, compile=False))
+    plain = replace(config, training=replace(config.training, compile=False, cuda_graph="never"))
     trainer = Trainer(plain, run.trainer.dataset, device)
     # Fused attention is not counted on a CPU; written out it is the same products.
     with sdpa_kernel(SDPBackend.MATH), _MatrixWork() as work:

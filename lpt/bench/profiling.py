@@ -30,16 +30,17 @@ def profile_update(trainer: Trainer, updates: int) -> dict[str, Any]:
         the clock, with the device waited for after each. `kernels`: `name`, `ms`, `share` and
         `calls` an update, by the profiler, which takes time itself; of a GPU those that ran there.
     """
-    return {"parts": _parts(trainer, updates), "kernels": _kernels(trainer, updates)}
+    with trainer.unrecorded():
+        return {"parts": _parts(trainer, updates), "kernels": _kernels(trainer, updates)}
 
 
 def _parts(trainer: Trainer, updates: int) -> dict[str, float]:
     methods: Methods = {
         "data": [(trainer.batches, "to_infer"), (trainer.batches, "to_learn")],
-        "posterior": [(trainer, "infer")],
+        "posterior": [(trainer.inference, name) for name in ("look", "infer")],
         "likelihood": [(trainer, "_learning_log_actions")],
         "optimizer": [(trainer.optimizer, "step")],
-        "average": [(trainer.average, "update_parameters")],
+        "average": [(trainer.average, "fold")],
     }
     began = time.perf_counter()
     with clocked(methods, trainer.device) as seconds:

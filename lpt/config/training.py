@@ -12,6 +12,8 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where to compute; auto takes a GPU if there is one."""
 Track = Literal["tensorboard", "wandb"]
 """Where a run's scalars and images go (`lpt.training.board`)."""
+Graph = Literal["auto", "always", "never"]
+"""Whether updates are recorded as a CUDA graph (`lpt.training.recording`); auto does if it can."""
 Precision = Literal["float32", "bfloat16", "auto"]
 """Of matrix products (`lpt.machine.precision`); auto is decided when a run is opened."""
 
@@ -55,6 +57,9 @@ class TrainingConfig:
     seed may give other results on another machine."""
     compile: bool = False
     """Compile what learning scores actions with (torch.compile; needs a C++ compiler)."""
+    cuda_graph: Graph = "auto"
+    """Record an update as one CUDA graph and replay it: 'auto' on a GPU where all batches have one
+    shape, 'always' or an error, 'never'. Elsewhere it changes nothing."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that cannot train."""

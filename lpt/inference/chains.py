@@ -23,6 +23,7 @@ class Chains:
         plan_shape: tuple[int, int],
         generator: torch.Generator,
         shard: tuple[int, int] = (0, 1),
+        device: torch.device | None = None,
     ) -> None:
         """Start every chain at a draw from the prior.
 
@@ -31,24 +32,28 @@ class Chains:
             plan_shape: `(N, D)` of `z0`.
             generator: source of the draws (CPU); every shard draws the same whole set.
             shard: (rank, world size); trajectory `i` belongs to rank `i % world size`.
+            device: where they are kept; unset: the CPU.
         """
         self.trajectories, self.plan_shape, self.shard = trajectories, plan_shape, shard
         whole = torch.randn((trajectories, *plan_shape), generator=generator)
-        self.states = whole[shard[0] :: shard[1]].clone()
-        self.visits = torch.zeros(len(self.states), dtype=torch.int32)
+        self.states = whole[shard[0] :: shard[1]].clone().to(device)
+        self.visits = torch.zeros(len(self.states), dtype=torch.int32, device=device)
 
     def rows(self, index: Tensor) -> Tensor:
         """Rows of this shard for trajectory numbers `[B]`.
 
         Raises:
-            ValueError: if a trajectory belongs to another shard, or stands in the batch twice.
+            ValueError: if a trajectory belongs to another shard, or stands in the batch twice;
+                numbers on an accelerator are taken as they are, since a look would wait for it.
         """
         rank, world = self.shard
+        if index.device.type != "cpu":
+            return (index // world).to(self.states.device)
         if bool((index % world != rank).any()):
             raise ValueError(f"trajectories {index.tolist()} are not all of shard {self.shard}")
         if len(index.unique()) != len(index):
             raise ValueError("a trajectory stands in the batch twice: its chain would be lost")
-        return index // world
+        return (index // world).to(self.states.device)
 
     def read(self, index: Tensor) -> Tensor:
         """States `[B, N, D]` of trajectories `[B]`."""
@@ -97,5 +102,5 @@ class Chains:
                 f"saved chains have plans of {tuple(states.shape[1:])}, the model of "
                 f"{tuple(self.states.shape[1:])}: resume with the run's own model settings"
             )
-        self.states = states[order].clone()
-        self.visits = torch.cat([part["visits"] for part in shards])[order].clone()
+        visits = torch.cat([part["visits"] for part in shards])
+        self.states, self.visits = states[order].to(self.states), visits[order].to(self.visits)

@@ -12,7 +12,6 @@ two engines, which give them by `infer` and own what they remember between batch
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -49,15 +48,18 @@ class Evidence:
     energy: Energy
     """`-log p(z0) - log p(tau, y | z0) / prior_weight`, `[B, N, D] -> [B]` nats."""
     index: Tensor
-    """`[B]` trajectory numbers in the data set, on the CPU."""
+    """`[B]` trajectory numbers in the data set, on the CPU or where the chains are."""
     returns: Tensor
     """`[B]` standardized returns."""
     begin: Tensor | None
-    """`[B]` share of each trajectory before what is shown of it, on the CPU; None: for the proposal
-    to choose."""
-    prior_weight: float
-    """b; with b < 1 the likelihood counts 1/b times in the posterior, which is the density whose
-    evidence bound weights the prior's KL by b."""
+    """`[B]` share of each trajectory before what is shown of it; None: for the proposal to choose.
+    Read only where `overview` is unset, and on the CPU then, as `index` is."""
+    prior_weight: float | Tensor
+    """b, a scalar; with b < 1 the likelihood counts 1/b times in the posterior, which is the
+    density whose evidence bound weights the prior's KL by b."""
+    overview: Tensor | None = None
+    """`[B, P, obs + act + 1]` what the proposal reads, on the model's device; unset: it is looked
+    at now, by `index` and `begin`."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,8 @@ class PosteriorSample:
     """`[B, N, D]`; carries a gradient to the proposal where no step follows its draw."""
     penalty: Tensor
     """Scalar to add to the loss: the proposal's own objective, nats a trajectory."""
-    diagnostics: dict[str, float] = field(default_factory=dict)
-    """Scalars for the log."""
+    diagnostics: dict[str, float | Tensor] = field(default_factory=dict)
+    """Scalars for the log; tensors are left on the device."""
     scale: Tensor | None = None
     """`[B, N, D]` or `[N, D]` length scales in which chains move on from z0; None: 1."""
 
@@ -81,6 +83,11 @@ class PosteriorEngine(Protocol):
     """One for each trajectory, kept across visits; None where none are kept."""
     plain_steps: bool
     """Whether it takes Langevin steps without correction, stable only if they are small."""
+    same_work: bool
+    """Whether the same kernels infer any batch of a shape, so that they can be recorded."""
+
+    def look(self, index: Tensor, begin: Tensor | None) -> Tensor | None:
+        """Return what `Evidence.overview` is for `Evidence.index` and `begin`, all on the CPU."""
 
     def infer(self, evidence: Evidence, noise: Noise) -> PosteriorSample:
         """Infer plans for a batch; `noise` is on the model's device."""
@@ -143,7 +150,7 @@ class ProposalNetwork:
     """`q(z0 | tau, y)`."""
     overview: Callable[[Tensor, Tensor | None], Tensor]
     """Gives `[B, P, obs + act + 1]` steps of trajectories `[B]` for it to read, from the share
-    `[B]` of each on that is given, or from where it likes."""
+    `[B]` of each on that is given, or from where it likes; all of them on the CPU."""
     propose: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     """Calls the network, in another precision for instance."""
 
@@ -171,6 +178,7 @@ class LangevinEngine:
         chains: Chains | None = None,
         proposal: ProposalNetwork | None = None,
         ranks: Ranks | None = None,
+        device: torch.device | None = None,
     ) -> None:
         """Take over what the settings need.
 
@@ -181,6 +189,7 @@ class LangevinEngine:
                 hold the plans at which the parameters learn.
             proposal: the network, where one proposes starts or metric.
             ranks: the processes that share a batch; unset: this one alone.
+            device: where the step size is kept, which adapts; unset: the CPU.
 
         Raises:
             ValueError: if one of them is missing.
@@ -191,8 +200,18 @@ class LangevinEngine:
             raise ValueError(f"{settings} does not go with these chains and this proposal")
         self.chains, self.proposal = chains, proposal
         self.plain_steps = settings.steps > 0 and not settings.corrected
-        self.step_size = settings.step_size
+        self.same_work = settings.metric != "gradients"  # a preconditioner counts its updates
+        self._step_size = torch.tensor(settings.step_size, dtype=torch.float64, device=device)
         self.preconditioner = Preconditioner(plan_shape, mean=self.ranks.mean)
+
+    @property
+    def step_size(self) -> float:
+        """Step size of the next visit, that of corrected steps as it has adapted so far."""
+        return float(self._step_size)
+
+    def look(self, index: Tensor, begin: Tensor | None) -> Tensor | None:
+        """Return what the proposal reads of trajectories `[B]`, where there is one."""
+        return None if self.proposal is None else self.proposal.overview(index, begin)
 
     def infer(self, evidence: Evidence, noise: Noise) -> PosteriorSample:
         """Infer a plan for each trajectory of a batch."""
@@ -216,8 +235,8 @@ class LangevinEngine:
         told |= _describe(chain)
         if self.chains is not None:
             self.chains.write(evidence.index, chain.z0)
-            told["chain/visits"] = float(self.chains.visits.float().mean())
-            told["chain/unvisited"] = float((self.chains.visits == 0).float().mean())
+            told["chain/visits"] = self.chains.visits.float().mean()
+            told["chain/unvisited"] = (self.chains.visits == 0).float().mean()
         return PosteriorSample(chain.z0, penalty, told, self._scale(draw))
 
     def _scale(self, draw: Draw | None) -> Tensor | None:
@@ -227,9 +246,10 @@ class LangevinEngine:
         return draw.std.detach() if self.settings.metric == "proposal" and draw else None
 
     def _propose(self, proposal: ProposalNetwork, evidence: Evidence, noise: Noise) -> Draw:
-        mean, std = proposal.propose(
-            proposal.overview(evidence.index, evidence.begin), evidence.returns
-        )
+        seen = evidence.overview
+        if seen is None:
+            seen = proposal.overview(evidence.index, evidence.begin).to(evidence.returns.device)
+        mean, std = proposal.propose(seen, evidence.returns)
         return Draw(mean, std, mean + std * noise_like(mean, noise))
 
     def _start(self, evidence: Evidence, draw: Draw | None, noise: Noise) -> Tensor:
@@ -253,16 +273,19 @@ class LangevinEngine:
         known: tuple[Tensor, Tensor] | None,
     ) -> Chain:
         """Run the steps of a visit."""
-        steps, size, metric = self.settings.steps, self.step_size, self.settings.metric
+        steps, size, metric = self.settings.steps, self.settings.step_size, self.settings.metric
         if metric == "gradients":
             scale = self.preconditioner
             return preconditioned_langevin(energy, start, steps, size, noise, scale)
         std = self._scale(draw)
         if not self.settings.corrected:
             return langevin(energy, start, steps, size, noise, std)
-        chain = metropolis_langevin(energy, start, steps, size, noise, std, known)
-        accepted = float(self.ranks.mean(torch.full((len(start),), chain.acceptance)))
-        self.step_size = min(size * math.exp(0.1 * (accepted - ACCEPTANCE)), LARGEST_STEP)
+        own = self._step_size.clone()  # the chain tells of it after it has adapted
+        here = own if own.device == start.device else float(own)
+        chain = metropolis_langevin(energy, start, steps, here, noise, std, known)
+        accepted = self.ranks.mean(torch.as_tensor(chain.acceptance).repeat(len(start)))
+        change = (0.1 * (accepted.to(own.device).to(own.dtype) - ACCEPTANCE)).exp()
+        self._step_size.copy_((own * change).clamp(max=LARGEST_STEP))
         return chain
 
     def parameters(self) -> Iterable[nn.Parameter]:
@@ -282,7 +305,7 @@ class LangevinEngine:
             state["preconditioner.mean_square"] = self.preconditioner.mean_square
             state["preconditioner.updates"] = torch.tensor(self.preconditioner.updates)
         if self.settings.corrected:
-            state["step_size"] = torch.tensor(self.step_size, dtype=torch.float64)
+            state["step_size"] = self._step_size.clone()
         return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -301,14 +324,14 @@ class LangevinEngine:
             self.preconditioner.mean_square = state["preconditioner.mean_square"]
             self.preconditioner.updates = int(state["preconditioner.updates"])
         if self.settings.corrected:
-            self.step_size = float(state["step_size"])
+            self._step_size.copy_(state["step_size"])
 
 
 class Variational:
     """A Gaussian for each trajectory, fitted anew by Adam from the prior at each visit."""
 
     chains: Chains | None = None
-    plain_steps = False
+    plain_steps, same_work = False, False
 
     def __init__(self, config: PosteriorConfig, plan_shape: tuple[int, int]) -> None:
         """Fit plans of `(N, D)`, by 8 steps of size 0.3 where nothing else is configured.
@@ -321,6 +344,9 @@ class Variational:
         if self.steps < 1:
             raise ValueError(f"posterior.steps={self.steps}: engine variational needs at least 1")
         self.plan_shape = plan_shape
+
+    def look(self, index: Tensor, begin: Tensor | None) -> None:
+        """Read nothing: nothing is proposed."""
 
     def infer(self, evidence: Evidence, noise: Noise) -> PosteriorSample:
         """Fit, and draw one plan each."""
@@ -349,22 +375,22 @@ def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
 
 
-def _norms(z0: Tensor) -> dict[str, float]:
+def _norms(z0: Tensor) -> dict[str, float | Tensor]:
     # A chain that knows nothing has E|z0|^2 / (N D) = 1, the prior's.
-    return {"chain/mean_square": float(z0.square().mean())}
+    return {"chain/mean_square": z0.square().mean()}
 
 
-def _describe_draw(draw: Draw) -> dict[str, float]:
-    kl = float(gaussian_kl(draw.mean.detach(), draw.std.detach()).mean())
+def _describe_draw(draw: Draw) -> dict[str, float | Tensor]:
+    kl = gaussian_kl(draw.mean.detach(), draw.std.detach()).mean()
     return {"chain/kl": kl, **_norms(draw.z0.detach())}
 
 
-def _describe(chain: Chain) -> dict[str, float]:
+def _describe(chain: Chain) -> dict[str, float | Tensor]:
     start, end = chain.energies[0].mean(), chain.energies[-1].mean()
     noise = chain.step_size * chain.z0.shape[1:].numel() ** 0.5
     return {
         **_norms(chain.z0),
-        "chain/energy_drop": float(start - end),
+        "chain/energy_drop": start - end,
         "chain/gradient_norm": chain.gradient_norm,
         "chain/noise_norm": noise,
         "chain/acceptance": chain.acceptance,

@@ -59,7 +59,7 @@ def energy_excess(
         nonlocal state
         chain = metropolis_langevin(energy, state, steps, size, noise, std)
         state = chain.z0
-        return float(mean(torch.full((len(z0),), chain.acceptance)))
+        return float(mean(torch.full((len(z0),), float(chain.acceptance))))
 
     for _ in range(HALVINGS):
         if go_on(1) > SOME:

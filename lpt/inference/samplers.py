@@ -5,7 +5,7 @@ independent density for each row. Learning uses `-log p(tau, y, z0)`, planning
 `-log p(z0) - w log p(y | z0)`; a test uses a quadratic whose posterior is known in closed form.
 
 All samplers move a whole batch of chains at once and take their randomness from one source
-(`lpt.inference.noise`).
+(`lpt.inference.noise`). None of them waits for the device: what they tell of a chain stays there.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Chain:
     """`[B, N, D]` final states (detached)."""
     energies: Tensor
     """`[steps, B]` energy before each step, in nats; of corrected steps also after the last."""
-    gradient_norm: float
-    """Mean norm of the last energy gradient: compare with the noise of a step."""
-    acceptance: float = 1.0
-    """Mean acceptance probability; 1 for unadjusted samplers."""
-    step_size: float = 0.0
-    """Mean step size of the last step."""
+    gradient_norm: Tensor
+    """Scalar, mean norm of the last energy gradient: compare with the noise of a step."""
+    acceptance: float | Tensor = 1.0
+    """Mean acceptance probability, a scalar; 1 for unadjusted samplers."""
+    step_size: float | Tensor = 0.0
+    """Mean step size of the last step, a scalar."""
 
 
 def energy_and_gradient(energy: Energy, z0: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,7 +141,7 @@ def metropolis_langevin(
     energy: Energy,
     z0: Tensor,
     steps: int,
-    step_size: float,
+    step_size: float | Tensor,
     generator: Noise,
     std: Tensor | None = None,
     start: tuple[Tensor, Tensor] | None = None,
@@ -177,7 +177,7 @@ def metropolis_langevin(
         gradient = torch.where(accept[:, None, None], new_gradient, gradient)
         value = torch.where(accept, new_value, value)
         accepted += probability
-    acceptance = float(accepted.mean()) / max(steps, 1)
+    acceptance = accepted.mean() / max(steps, 1)
     trace.append(value)
     return Chain(z0, _stack(trace, z0), _norm(gradient), acceptance, step_size)
 
@@ -218,13 +218,14 @@ def adjusted_langevin(
             size = size * (0.3 * (probability - 0.574)).exp()[:, None, None]
         else:
             accepted += probability
-    acceptance = float(accepted.mean()) / max(steps - adapt, 1)
-    return Chain(z0, _stack(trace, z0), _norm(gradient), acceptance, float(size.mean()))
+    acceptance = accepted.mean() / max(steps - adapt, 1)
+    return Chain(z0, _stack(trace, z0), _norm(gradient), acceptance, size.mean())
 
 
 def _stack(trace: list[Tensor], like: Tensor) -> Tensor:
     return torch.stack(trace) if trace else like.new_zeros(0, like.shape[0])
 
 
-def _norm(gradient: Tensor) -> float:
-    return float(gradient.flatten(1).norm(dim=1).mean())
+def _norm(gradient: Tensor) -> Tensor:
+    norms: Tensor = gradient.flatten(1).norm(dim=1)
+    return norms.mean()

@@ -38,6 +38,8 @@ def angles(steps: int, half: int, device: torch.device) -> tuple[Tensor, Tensor]
     """Cosines and sines `[steps, half]` of the rotations of steps 0 ... steps - 1, float32."""
     if torch.compiler.is_compiling():  # it warns of caches, and needs none
         return _new_angles(steps, half, device)
+    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():  # a graph keeps its own
+        return _new_angles(steps, half, device)
     return _kept_angles(steps, half, device)
 
 

@@ -1,4 +1,4 @@
-"""The batches of an update: one whose plans are inferred, and one that parameters learn from.
+"""The batches of an update, on the CPU: one to infer plans of, and one that parameters learn from.
 
 They are the same, except where chains have batches of their own (`posterior.trajectories`): then
 parameters learn from trajectories that chains have visited, at the plans that these hold.
@@ -17,37 +17,31 @@ from torch import Tensor
 from lpt.config import Config, SamplerConfig
 from lpt.data import Batch, TrajectoryDataset, TrajectorySampler
 from lpt.inference.chains import Chains
-from lpt.inference.noise import SharedNoise
 from lpt.machine.processes import Ranks
 
 
 class Batches:
-    """Draws them for one process, moves them to the device, and keeps count of what was drawn."""
+    """Draws them for one process, and keeps count of what was drawn."""
 
     def __init__(
         self,
         config: Config,
         dataset: TrajectoryDataset,
-        device: torch.device,
         ranks: Ranks,
         chains: Chains | None,
-        noises: tuple[SharedNoise, ...],
     ) -> None:
         """Begin at the first batch.
 
         Args:
             config: the run's.
             dataset: the trajectories.
-            device: where batches are used.
             ranks: the processes that share each batch.
             chains: plans that are kept for every trajectory, where the engine has some.
-            noises: are told which rows of a batch they are for.
 
         Raises:
             ValueError: if chains should have batches of their own that cannot be.
         """
-        self.config, self.dataset, self.device, self.ranks = config, dataset, device, ranks
-        self.noises = noises
+        self.config, self.dataset, self.ranks = config, dataset, ranks
         self.chains = chains
         self.sampler = self._build_sampler(config.sampler, config.seed)
         self.evidence = self._build_evidence()
@@ -94,23 +88,23 @@ class Batches:
     def to_infer(self) -> Batch:
         """Return this process's part of the next batch whose plans are inferred."""
         if self.evidence is None:
-            return self._on_device(self.sampler.next())
+            return self._seen(self.sampler.next())
         index = self.evidence.draw()
         self._visited[index] = True
-        return self._on_device(self.evidence.resegment(index))
+        return self._seen(self.evidence.resegment(index))
 
-    def to_learn(self, updates: int) -> tuple[Batch, Tensor] | None:
-        """Return the batch of parameters `[B]` and its plans `[B, N, D]`, if it is another one."""
+    def to_learn(self, updates: int) -> Batch | None:
+        """Return the batch of parameters `[B]` that comes after `to_infer`, if it is another one.
+
+        The plans to learn it at are those that its chains then hold.
+        """
         if self.evidence is None or updates < self.config.posterior.warmup:
             return None
-        assert self.chains is not None
-        index = self.sampler.draw(self._visited)
-        batch = self._on_device(self.sampler.resegment(index))
-        return batch, self.chains.read(batch.index.cpu()).to(self.device)
+        return self._seen(self.sampler.resegment(self.sampler.draw(self._visited)))
 
     def fresh(self, batch: Batch) -> Batch:
         """Return other segments of a batch's trajectories."""
-        return self.sampler.resegment(batch.drawn).to(self.device)
+        return self.sampler.resegment(batch.drawn)
 
     def state(self) -> dict[str, Any]:
         """Return what the next batch depends on, as plain JSON values."""
@@ -130,9 +124,6 @@ class Batches:
             self.evidence.load_state_dict(values["evidence"])
             self._visited = visits.cpu().numpy() > 0
 
-    def _on_device(self, batch: Batch) -> Batch:
-        """Return the batch where it is used; noise is for its rows from now on."""
+    def _seen(self, batch: Batch) -> Batch:
         self.drawn = batch.drawn
-        for noise in self.noises:
-            noise.share(batch.rows, len(batch.drawn))
-        return batch.to(self.device)
+        return batch

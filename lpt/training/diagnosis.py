@@ -21,11 +21,11 @@ def diagnose(trainer: Trainer) -> dict[str, float]:
         agree the plan is ignored. `return_correlation` is that of r(z) with y. Besides, what the
         engine tells of its chains.
     """
-    batch = trainer.batches.to_infer()
+    batch = trainer.batches.to_infer().to(trainer.device)
     weight = trainer.config.posterior.weight_at(trainer.updates)
     trainer.model.eval()
     posterior = trainer.infer(batch, weight)
-    fresh = trainer.batches.fresh(batch)
+    fresh = trainer.batches.fresh(batch).to(trainer.device)
     examined = _examine(trainer, posterior, batch, fresh, weight)
     with torch.no_grad():
         scalars = _compare(trainer, posterior.z0.detach(), batch, fresh)

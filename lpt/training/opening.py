@@ -249,7 +249,7 @@ def _build(
         ranks.wait()
     ranks.agree("data", dataset.provenance.fingerprint)
     config = with_precision(config, dataset, device, ranks, log)
-    trainer = Trainer(config, dataset, device, ranks)
+    trainer = Trainer(config, dataset, device, ranks, log)
     if config.init_from is not None and not resuming:
         begin_from(trainer, config.init_from, log)
     run = Run(config, trainer, log, lock)

@@ -12,9 +12,15 @@ from lpt.machine.optimizers import AdamW
 
 
 def build_optimizer(
-    parameters: Iterable[nn.Parameter], config: TrainingConfig, device: torch.device
+    parameters: Iterable[nn.Parameter],
+    config: TrainingConfig,
+    device: torch.device,
+    recorded: bool = False,
 ) -> torch.optim.AdamW:
-    """Return the optimizer of parameters that lie on a device."""
+    """Return the optimizer of parameters that lie on a device.
+
+    Where its steps are recorded (`lpt.machine.graphs`) the rate lies on the device too.
+    """
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for parameter in parameters:
         groups[parameter.ndim > 1].append(parameter)
@@ -23,8 +29,9 @@ def build_optimizer(
             {"params": groups[True], "weight_decay": config.weight_decay},
             {"params": groups[False], "weight_decay": 0.0},
         ],
-        lr=config.learning_rate,
+        lr=torch.tensor(config.learning_rate, device=device) if recorded else config.learning_rate,
         fused=device.type in ("cpu", "cuda"),
+        capturable=recorded,
     )
 
 
@@ -36,7 +43,10 @@ def set_learning_rate(
     fall = max(0.0, 1.0 - update / updates)
     rate = config.learning_rate * rise * fall
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
     return rate
 
 

@@ -13,12 +13,13 @@ steps each, and the parameters learn from others at the plans that their chains 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from lpt.algorithms import find_algorithm
 from lpt.algorithms.algorithm import LearningContext, LogLikelihood
@@ -26,11 +27,14 @@ from lpt.config import Config
 from lpt.data import Batch, TrajectoryDataset
 from lpt.inference.engines import PosteriorSample
 from lpt.inference.noise import SharedNoise, noise_like
+from lpt.machine.graphs import Recorded
 from lpt.machine.precision import Function, compiled, in_precision
 from lpt.machine.processes import Ranks
 from lpt.model import LatentPlanTransformer, Model, Spaces
+from lpt.training.average import WeightAverage
 from lpt.training.batches import Batches
 from lpt.training.history import split_history
+from lpt.training.inputs import Inputs
 from lpt.training.observation_noise import noise_deviation
 from lpt.training.optimization import (
     build_optimizer,
@@ -39,6 +43,7 @@ from lpt.training.optimization import (
     set_learning_rate,
 )
 from lpt.training.padding import in_groups
+from lpt.training.recording import records_updates
 
 
 def spaces_of(dataset: TrajectoryDataset) -> Spaces:
@@ -59,6 +64,7 @@ class Trainer:
         dataset: TrajectoryDataset,
         device: torch.device,
         ranks: Ranks | None = None,
+        log: Callable[[str], None] = print,
     ) -> None:
         """Build everything from one seed.
 
@@ -67,10 +73,11 @@ class Trainer:
             dataset: the trajectories.
             device: where model and chains' visits are computed.
             ranks: the processes that share the work; unset: this one alone.
+            log: receives a line where a GPU's updates are not recorded.
 
         Raises:
             ValueError: if segments are needed and there are none, a setting does not fit the data's
-                spaces, or precision or compilation are asked for that this machine does not have.
+                spaces, or precision, compilation or a CUDA graph are asked for that cannot be.
         """
         config.training.check_segments(config.sampler.segments)
         torch.manual_seed(config.seed)
@@ -99,12 +106,14 @@ class Trainer:
             )
         )
         engine = self.inference.engine
-        chains = None if engine is None else engine.chains
-        noises = self.noise, self.views
-        self.batches = Batches(config, dataset, device, self.ranks, chains, noises)
-        self.average = AveragedModel(self.model, multi_avg_fn=self._averaging)
-        self.average.update_parameters(self.model)
-        self.optimizer = build_optimizer(self._parameters(), config.training, device)
+        self._chains = None if engine is None else engine.chains
+        self.batches = Batches(config, dataset, self.ranks, self._chains)
+        self.average = WeightAverage(self.model, config.training.average)
+        recorded = records_updates(config, dataset, device, self.ranks, engine, log)
+        self.optimizer = build_optimizer(self._parameters(), config.training, device, recorded)
+        self._recorded = (
+            Recorded(self._learn, device, [self.noise.generator], log) if recorded else None
+        )
         counted = config.sampler.counted_steps
         self.scale = 1.0 / (counted or float(dataset.learned_lengths.mean()))
         self._part_dropout()
@@ -138,12 +147,49 @@ class Trainer:
         """One parameter update; returns its scalars (tensors are left on the device)."""
         settings = self.config.training
         rate = set_learning_rate(self.optimizer, settings, self.updates, self.config.updates)
-        weight = self.config.posterior.weight_at(self.updates)
-        moved = self._with_noise(self.batches.to_infer())
-        posterior = self.infer(moved, weight)
+        given = self._next_inputs()
+        if self._recorded is None:
+            scalars = self._learn(given.to(self.device))
+        else:
+            cut = self.updates < settings.history_dropout_updates
+            scalars = self._recorded(given, phase=cut)
+        self.average.n_averaged += 1
+        self.updates += 1
+        weight = given.prior_weight
+        return {**scalars, "optim/learning_rate": rate, "optim/prior_weight": weight}
+
+    @contextmanager
+    def unrecorded(self) -> Iterator[None]:
+        """Have updates run as written meanwhile, so that their parts can be told apart."""
+        kept, self._recorded = self._recorded, None
+        try:
+            yield
+        finally:
+            self._recorded = kept
+
+    def _next_inputs(self) -> Inputs:
+        """Draw the next batches on the CPU, and what else the update reads from the host."""
+        moved = self.batches.to_infer()
+        return Inputs(
+            moved=moved,
+            seen=self.inference.look(moved),
+            own=self.batches.to_learn(self.updates),
+            prior_weight=self.config.posterior.weight_at(self.updates),
+            share=self.average.next_share(),
+        )
+
+    def _learn(self, given: Inputs) -> dict[str, Any]:
+        """Infer, climb, average: the update's work on the device, which nothing here waits for.
+
+        What it does is decided by shapes and by the number of updates, never by what tensors hold.
+        """
+        moved = self._with_noise(given.moved)
+        posterior = self._infer(moved, given.seen, given.prior_weight)
         batch, z0 = moved, posterior.z0
-        if own := self.batches.to_learn(self.updates):
-            batch, z0 = self._with_noise(own[0]), own[1]
+        if given.own is not None:
+            assert self._chains is not None
+            batch = self._with_noise(given.own)
+            z0 = self._chains.read(batch.index).to(self.device)
         self.model.train()
         log_actions, log_return = self.log_likelihood(z0, batch)
         means = [rows.sum() / len(batch.drawn) for rows in (log_actions, log_return)]
@@ -152,18 +198,16 @@ class Trainer:
         loss.backward()
         terms, transitions = torch.stack((loss, *means)).detach(), (batch.weight > 0).sum()
         self._sum_over_processes(terms, transitions)
-        norm = nn.utils.clip_grad_norm_(self._parameters(), settings.gradient_clip)
+        clip = self.config.training.gradient_clip
+        norm = nn.utils.clip_grad_norm_(self._parameters(), clip)
         self.optimizer.step()
         self._remember(posterior.z0, moved)
-        self.average.update_parameters(self.model)
-        self.updates += 1
+        self.average.fold(self.model, given.share)
         return {
             "loss/total": terms[0],
             "loss/actions": -terms[1] * self.scale,
             "loss/return": -terms[2] / self.config.posterior.return_weight,
             "optim/gradient_norm": norm.detach(),
-            "optim/learning_rate": rate,
-            "optim/prior_weight": weight,
             "data/transitions": transitions,
             **posterior.diagnostics,
         }
@@ -192,11 +236,19 @@ class Trainer:
 
     def infer(self, batch: Batch, prior_weight: float) -> PosteriorSample:
         """Return plans for a batch `[B]`, by the engine; the model is evaluating afterwards."""
+        seen = self.inference.look(batch)
+        return self._infer(batch, None if seen is None else seen.to(self.device), prior_weight)
+
+    def _infer(
+        self, batch: Batch, seen: Tensor | None, prior_weight: float | Tensor
+    ) -> PosteriorSample:
         self.model.eval()  # no dropout inside the chains
-        return self.inference.infer(batch, self.joint(batch), prior_weight, self.noise)
+        self.noise.share(batch.rows, len(batch.drawn))
+        return self.inference.infer(batch, seen, self.joint(batch), prior_weight, self.noise)
 
     def _with_noise(self, batch: Batch) -> Batch:
         """Return the batch with noise on what the generator sees."""
+        self.noise.share(batch.rows, len(batch.drawn))
         deviation = self._noise_deviation
         if not isinstance(deviation, Tensor) and deviation == 0:
             return batch
@@ -228,11 +280,6 @@ class Trainer:
 
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.model.parameters(), *self.inference.parameters()]
-
-    def _averaging(self, averaged: Any, current: Any, count: Any) -> None:
-        # Early weights are far from useful: the average's memory grows to its full length.
-        decay = min(self.config.training.average, (1 + int(count)) / (10 + int(count)))
-        torch._foreach_lerp_(averaged, current, 1.0 - decay)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next update depends on: flat tensors, and plain JSON values."""
@@ -284,6 +331,8 @@ class Trainer:
         self.batches.load_state(values, tensors.get("engine.chains.visits"))
         self.updates = values["updates"]
         self._part_dropout()
+        if self._recorded is not None:
+            self._recorded.forget()
 
     def _part_dropout(self) -> None:
         """Give every process but the first, whose state is saved, dropout masks of its own."""
