@@ -40,9 +40,9 @@ from lpt.training.trainer import Trainer
 PRESET = ["--env", "hopper-medium"]
 PAPER = [*PRESET, "--preset", "paper", "--sampler.batch-trajectories", "64"]
 BFLOAT16 = ["--training.precision", "bfloat16"]
-NEVER = ["--training.cuda-graph", "never"]
+RECORDED = ["--training.cuda-graph", "auto"]
 COMPILED = "--training.compile"
-WAYS = {"eager": NEVER, "compiled": [*NEVER, COMPILED], "recorded": [], "both": [COMPILED]}
+WAYS = {"eager": [], "compiled": [COMPILED], "recorded": RECORDED, "both": [*RECORDED, COMPILED]}
 """Flags of the ways in which updates are made."""
 TINY = """
 --model.width 8 --model.heads 2 --model.layers 1 --model.context 4 --model.prior-width 4

@@ -57,9 +57,9 @@ class TrainingConfig:
     seed may give other results on another machine."""
     compile: bool = False
     """Compile what learning scores actions with (torch.compile; needs a C++ compiler)."""
-    cuda_graph: Graph = "auto"
+    cuda_graph: Graph = "never"
     """Record an update as one CUDA graph and replay it: 'auto' on a GPU where all batches have one
-    shape, 'always' or an error, 'never'. Elsewhere it changes nothing."""
+    shape, 'always' or an error, 'never'. Not yet run on a GPU, hence the default."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that cannot train."""
