@@ -2,7 +2,7 @@
 
     python scripts/pack_pretrained.py RUN maze2d-umaze
     python scripts/pack_pretrained.py runs/connect-four/langevin-seed0 connect-four
-    python scripts/pack_pretrained.py runs/hopper-medium-replay/amortized-seed0 hopper
+    python scripts/pack_pretrained.py runs/hopper-medium-replay/langevin-seed0 hopper
 
 Only what acts is kept: no optimizer, chains or engine, of the remembered plans an evenly spaced
 part (draws of the same distribution, fewer of them), numbers in 16 bits, no paths of this machine.
