@@ -1,8 +1,9 @@
 """How large data may be, decided by what a file declares before anything of it is read.
 
-Two rules. What a file expands to must stand in proportion to its own size: deflate, the strongest
+Three rules. What a file expands to must stand in proportion to its own size: deflate, the strongest
 compression of the formats here, makes at most 1032 bytes of one, so honest files never come near.
-And what is read into memory must fit there.
+So must the number of pieces that it is stored in, which are looked up one by one: an index takes 8
+bytes for each. And what is read into memory must fit there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ GROWTH = 1100
 """Bytes that a stored byte may expand to."""
 SLACK = 64 << 20
 """Bytes that any file may expand to."""
+ENTRY = 8
+"""Bytes that a file's index takes for a piece, at least."""
+SLACK_PIECES = 1 << 16
+"""Pieces that any file may have, looked up in half a second."""
 LIMIT = "LPT_MAX_BYTES"
 """Environment variable: bytes of arrays that may be read into memory; unset: the machine's own."""
 _FALLBACK = 16 << 30
@@ -26,6 +31,15 @@ def check_expansion(declared: int, stored: int, where: str) -> None:
         raise Refused(
             f"{where}: declares {_size(declared)} of arrays in {_size(stored)}: more than such a "
             f"file can hold (at most {GROWTH} times its size). Copy or generate it again."
+        )
+
+
+def check_pieces(declared: int, stored: int, where: str) -> None:
+    """Raise ValueError if a file of `stored` bytes declares more pieces than it has an index of."""
+    if declared > SLACK_PIECES + stored // ENTRY:
+        raise Refused(
+            f"{where}: declares {declared} chunks in {_size(stored)}: more than such a file can "
+            "hold. Generate it again, in larger chunks."
         )
 
 

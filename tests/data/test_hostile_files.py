@@ -100,6 +100,10 @@ def huge_chunk(file: h5py.File) -> None:
     )
 
 
+def many_chunks(file: h5py.File) -> None:
+    file.create_dataset("rewards", (1 << 23,), "f4", chunks=(1,))
+
+
 def text(file: h5py.File) -> None:
     file["rewards"] = ["a"] * 9
 
@@ -122,6 +126,7 @@ def nothing(file: h5py.File) -> None:
         (virtual_nowhere, "virtual data set"),
         (many_rows, "declares 4 TB|declares 8 TB"),
         (huge_chunk, "declares 2.15 GB"),
+        (many_chunks, "declares 8388612 chunks in "),
         (text, "expected real numbers"),
         (compound, "expected real numbers"),
         (nothing, "expected real numbers"),

@@ -31,13 +31,14 @@ from lpt.data.blocks import Allocate, blocks
 from lpt.data.dataset import TrajectoryDataset
 from lpt.data.formats.hdf5 import (
     declared_bytes,
+    declared_chunks,
     member,
     number_attribute,
     open_hdf5,
     text_attribute,
 )
 from lpt.data.formats.hdf5_writer import create_hdf5
-from lpt.data.limits import check_expansion, check_memory
+from lpt.data.limits import check_expansion, check_memory, check_pieces
 from lpt.data.provenance import Provenance, file_provenance
 from lpt.data.validation import problem
 
@@ -74,6 +75,7 @@ def read_d4rl(
         nodes = {key: _find(file, key, path) for key in _keys(file)}
         declared = sum(declared_bytes(node, _memory_type(node).itemsize) for node in nodes.values())
         check_expansion(declared, path.stat().st_size, str(path))
+        check_pieces(sum(map(declared_chunks, nodes.values())), path.stat().st_size, str(path))
         if empty is np.empty:  # else the arrays lie on a disk, which says if there is no room
             check_memory(declared, str(path))
         arrays = {key: _read(node, empty) for key, node in nodes.items()}

@@ -87,6 +87,12 @@ def declared_bytes(node: h5py.Dataset, itemsize: int | None = None) -> int:
     return max(prod(shape) * max(itemsize or 0, stored), chunk)
 
 
+def declared_chunks(node: h5py.Dataset) -> int:
+    """Return how many chunks a data set is declared to be stored in, 0 if it is in one piece."""
+    sizes: tuple[int, ...] = node.chunks or ()
+    return prod(-(-n // size) for n, size in zip(node.shape, sizes, strict=True)) if sizes else 0
+
+
 def text_attribute(file: h5py.File, name: str, path: Path) -> str | None:
     """Return an attribute's text, None if there is none.
 

@@ -7,7 +7,7 @@ learned from is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,8 +20,8 @@ from minari import supported_dataset_versions
 from minari.serialization import deserialize_space
 from pydantic import BaseModel, ConfigDict, Field
 
-from lpt.data.formats.hdf5 import declared_bytes, member, open_hdf5
-from lpt.data.limits import check_expansion
+from lpt.data.formats.hdf5 import declared_bytes, declared_chunks, member, open_hdf5
+from lpt.data.limits import check_expansion, check_pieces
 from lpt.machine.schema import checked
 from lpt.machine.untrusted import (
     LARGEST_RECORD,
@@ -113,7 +113,7 @@ class MinariFiles:
         Raises:
             ValueError: the file is damaged, or leads elsewhere.
         """
-        path, declared = self.folder / "main_data.hdf5", 0
+        path, declared, chunks = self.folder / "main_data.hdf5", 0, 0
         spaces = {"observations": self.observation_space, "actions": self.action_space}
         with open_hdf5(path, self.mend, self.what) as file:
             for i in range(self.metadata.total_episodes):
@@ -121,8 +121,10 @@ class MinariFiles:
                 parts: dict[str, Any] = {}
                 for name in ("observations", "actions", "rewards", "terminations"):
                     nodes = _tree(group, name, spaces.get(name), path)
-                    declared += _total(nodes)
+                    declared += _total(nodes, declared_bytes)
+                    chunks += _total(nodes, declared_chunks)
                     check_expansion(declared, self.stored_bytes, str(path))
+                    check_pieces(chunks, self.stored_bytes, str(path))
                     parts[name] = _read(nodes)
                 yield parts
 
@@ -180,10 +182,11 @@ def _tree(group: h5py.Group, name: str, space: gym.Space[Any] | None, path: Path
     return node
 
 
-def _total(nodes: Any) -> int:
+def _total(nodes: Any, size: Callable[[h5py.Dataset], int]) -> int:
     if isinstance(nodes, dict | tuple):
-        return sum(map(_total, nodes.values() if isinstance(nodes, dict) else nodes))
-    return declared_bytes(nodes)
+        parts = nodes.values() if isinstance(nodes, dict) else nodes
+        return sum(_total(part, size) for part in parts)
+    return size(nodes)
 
 
 def _read(nodes: Any) -> Any:
