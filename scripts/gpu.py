@@ -1,6 +1,6 @@
 """What a GPU makes of this toolkit, measured in minutes: launches, graphs, training, acting.
 
-python scripts/gpu.py --out results/speed             # on the GPU there is, within 8 minutes
+python scripts/gpu.py --out results/speed             # on the GPU; no part begins after 8 minutes
 python scripts/gpu.py --out /tmp/trial --smoke        # tiny sizes on any machine: does it run?
 
 Random data of Hopper's shapes, no environment. Updates are made in up to four ways: `eager` (every
@@ -33,6 +33,7 @@ from lpt.config.command_line import parse_config
 from lpt.data import TrajectoryDataset
 from lpt.evaluation import LPTPolicy
 from lpt.machine.device import find_device, synchronize
+from lpt.machine.disk import check_writable
 from lpt.machine.files import check_absent, write_json
 from lpt.training.run import Run
 from lpt.training.trainer import Trainer
@@ -270,6 +271,7 @@ def main(
     """
     path, began = out / "gpu.json", time.monotonic()
     check_absent(path, overwrite)
+    check_writable(out, folder=True)
     session = Session(path, find_device(device), smoke, began + 60 * minutes)
     figures = "a GPU's" if session.device.type == "cuda" else "a CPU's: they say nothing of a GPU"
     trial = "; a trial of tiny sizes, which measures nothing" if smoke else ""

@@ -20,6 +20,7 @@ from lpt.config import (
     to_tree,
 )
 from lpt.config.command_line import Resume, parse, parse_config
+from lpt.config.loaders import UniqueKeys
 from lpt.config.presets import starting_point
 
 UMAZE = ["--env", "maze2d-umaze"]
@@ -135,6 +136,14 @@ def test_a_setting_that_stands_twice_in_a_file_is_refused(tmp_path):
     path.write_text("task: toy\nupdates: 3\nupdates: 30\n")
     with pytest.raises(ValueError, match=r"'updates' stands twice, keep one.*line 3"):
         read_config(path)
+
+
+def test_what_a_merge_brings_may_be_overridden():
+    text = "a: &a {x: 1}\nouter: {inner: &b {<<: *a, x: 2}}\nc: {<<: *b, y: 3}\n1: one\n'1': text"
+    read = yaml.load(text, UniqueKeys)
+    assert read["c"] == {"x": 2, "y": 3} and (read[1], read["1"]) == ("one", "text")
+    with pytest.raises(yaml.YAMLError, match="'x' stands twice"):
+        yaml.load("- {y: 1}\n- {x: 1, x: 2}", UniqueKeys)
 
 
 @pytest.mark.parametrize(

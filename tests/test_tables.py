@@ -1,8 +1,10 @@
 """The Markdown tables are made from the result files and say what is in them."""
 
+import json
+
 import pytest
 
-from lpt.reporting.results import read_results, save_result
+from lpt.reporting.results import read_data_returns, read_results, save_result
 from lpt.reporting.tables import markdown_table, summary_table
 
 UMAZE = "lpt_envs:lpt/Maze2D-umaze-v1"
@@ -60,6 +62,21 @@ def test_summary_has_a_row_a_task_and_a_column_an_algorithm(
     assert maze.endswith("|  | 0.0 / 50.0 / 100.0 |")
     other = {"of other data": own}
     assert summary_table(records, other).splitlines()[3].endswith("|  |  |")
+
+
+def test_what_data_earn_is_read_from_every_record_of_sets(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    own = {"fingerprint": "a1", "mean": 1, "q90": 2.5, "best": 3, "steps": 9}
+    (folder / "plain.json").write_text(json.dumps({"mine": own, "games": {"fingerprint": "b2"}}))
+    (folder / "sets.json").write_text(
+        json.dumps({"commit": "c", "sets": {"x": {**own, "fingerprint": "d4"}}})
+    )
+    told = {"mean": 1.0, "q90": 2.5, "best": 3.0}
+    assert read_data_returns(tmp_path) == {"a1": told, "d4": told}
+    (folder / "other.json").write_text("[1]")
+    with pytest.raises(ValueError, match=r"other\.json says nothing of data .*lpt-report data"):
+        read_data_returns(tmp_path)
 
 
 def test_results_on_other_data_or_in_another_environment_are_not_averaged(

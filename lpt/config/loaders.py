@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any
 
 import yaml
@@ -11,21 +10,23 @@ import yaml
 class UniqueKeys(yaml.SafeLoader):
     """YAML's plain values; a key that stands twice in a mapping is an error, not the last one's."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Construct a mapping as the base class does, and refuse a key that stands there twice.
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Compose a mapping as the base class does, before `<<` adds what it may override.
 
         Raises:
-            yaml.constructor.ConstructorError: it does. (What `<<` brings may be overridden.)
+            yaml.composer.ComposerError: a key stands there twice.
         """
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value!r} stands twice, keep one", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
+            name = key.tag, key.value
+            if isinstance(key, yaml.ScalarNode) and name in seen:
+                raise yaml.composer.ComposerError(
+                    None, None, f"{key.value!r} stands twice, keep one", key.start_mark
+                )
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(name)
+        return node
 
 
 class NoAliases(UniqueKeys):

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from lpt.config.loaders import UniqueKeys
 from lpt.config.settings import Config
 from lpt.config.tree import from_tree, merge
 
@@ -129,6 +130,6 @@ def _check_own(task: str, has_source: bool) -> None:
 def _families(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the content of every file in a folder, by the name of the family; to be read only."""
     return {
-        path.stem.replace("_", "-"): yaml.safe_load(path.read_text(encoding="utf-8"))
+        path.stem.replace("_", "-"): yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)
         for path in sorted(folder.glob("*.yaml"))
     }

@@ -94,7 +94,7 @@ class Recorded(Generic[Given]):
         if self._graph is None:
             self._calls += 1
             with self._aside():
-                return self.function(self._buffers)  # type: ignore[arg-type]  # made above
+                return self._call()
         self._graph.replay()
         self.replays += 1
         values = dict(zip(self._names, self._values.clone().unbind(), strict=True))
@@ -136,9 +136,13 @@ class Recorded(Generic[Given]):
             return
         self._graph = graph
 
+    def _call(self) -> dict[str, Any]:
+        assert self._buffers is not None  # there are some since `__call__` began
+        return self.function(self._buffers)
+
     def _note(self) -> None:
         """Call the function while it is recorded, and keep where its scalars will lie."""
-        told = self.function(self._buffers)  # type: ignore[arg-type]  # there are some
+        told = self._call()
         self._names = [name for name, value in told.items() if isinstance(value, Tensor)]
         self._values = torch.stack([told[name].detach().float() for name in self._names])
         self._told = {name: None if name in self._names else told[name] for name in told}

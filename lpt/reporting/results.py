@@ -21,6 +21,7 @@ from lpt.config import to_tree
 from lpt.data.scores import normalized_score
 from lpt.evaluation.rollout import Evaluation
 from lpt.machine.files import atomic_write, json_text
+from lpt.machine.untrusted import parsing
 from lpt.reporting.curve import Point
 from lpt.reporting.statistics import bootstrap_interval, iqm
 
@@ -196,13 +197,17 @@ def read_data_returns(results: Path | str = "results") -> dict[str, dict[str, fl
 
     Returns:
         `mean`, `q90` and `best` return of trajectories, by the data's fingerprint.
+
+    Raises:
+        ValueError: a file there is no record of anything.
     """
     found = {}
     for path in sorted((Path(results) / "data").glob("*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        for own in content.get("sets", content).values():
-            if isinstance(own, dict) and {"fingerprint", *DATA_RETURNS} <= set(own):
-                found[own["fingerprint"]] = {name: float(own[name]) for name in DATA_RETURNS}
+        with parsing(f"{path} says nothing of data", "Write it again, as by lpt-report data."):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            for own in content.get("sets", content).values():
+                if isinstance(own, dict) and {"fingerprint", *DATA_RETURNS} <= set(own):
+                    found[own["fingerprint"]] = {name: float(own[name]) for name in DATA_RETURNS}
     return found
 
 
