@@ -37,8 +37,8 @@ LONGEST = 3600
 HEAD = """# Transcripts
 
 What the commands of the documentation say, run one after the other from an empty folder, without a
-network, by `scripts/transcripts.py` ({commit}). Seconds are those of two cores of a shared machine
-without a GPU.
+network, by `scripts/transcripts.py` ({commit}). Seconds are those of two cores without a GPU, on which
+other work ran too.
 """
 
 
@@ -79,16 +79,16 @@ def execute(command: list[str], place: Path, typed: str = "") -> tuple[str, floa
         command,
         cwd=place,
         env=environment,
-        input=typed,
-        text=True,
+        input=typed.encode(),  # as bytes, in which a bar's returns stay what they are
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
         timeout=LONGEST,
     )
+    said = done.stdout.decode("utf-8", "replace")
     if done.returncode:
-        raise SystemExit(f"{command} ended with {done.returncode}:\n{done.stdout}")
-    return done.stdout, time.monotonic() - began
+        raise SystemExit(f"{command} ended with {done.returncode}:\n{said}")
+    return said, time.monotonic() - began
 
 
 def follow(page: str, start: str, place: Path) -> list[str]:
