@@ -37,8 +37,8 @@ LONGEST = 3600
 HEAD = """# Transcripts
 
 What the commands of the documentation say, run one after the other from an empty folder, without a
-network, by `scripts/transcripts.py` ({commit}). Seconds are those of two cores without a GPU, on which
-other work ran too.
+network, by `scripts/transcripts.py` ({commit}). Seconds are those of two cores without a GPU, on
+which other work ran too.
 """
 
 
