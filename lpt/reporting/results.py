@@ -199,7 +199,7 @@ def read_data_returns(results: Path | str = "results") -> dict[str, dict[str, fl
         `mean`, `q90` and `best` return of trajectories, by the data's fingerprint.
 
     Raises:
-        ValueError: a file there is no record of anything.
+        ValueError: a file there is no JSON object, or names no numbers.
     """
     found = {}
     for path in sorted((Path(results) / "data").glob("*.json")):
